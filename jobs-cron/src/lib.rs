@@ -1,0 +1,1 @@
+//! Schedules for `jobs`: a cron dialect that says what it means, and its times.

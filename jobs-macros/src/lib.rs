@@ -1,0 +1,1 @@
+//! The attributes `#[job]` and `#[recurring]` of `jobs`.

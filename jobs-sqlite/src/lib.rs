@@ -1,0 +1,1 @@
+//! `jobs` on SQLite: embedded, durable, for one machine.
