@@ -3,6 +3,7 @@
 //! Nothing here is async and nothing here knows a database.
 
 mod backoff;
+mod definition;
 mod id;
 mod name;
 mod options;
@@ -13,6 +14,7 @@ mod spec;
 mod state;
 
 pub use backoff::Backoff;
+pub use definition::{Job, JobDefaults};
 pub use id::{ClaimId, JobId, WorkerId};
 pub use name::{NameError, QueuePattern, check_kind, check_queue, check_tag};
 pub use options::StoredOptions;

@@ -15,6 +15,7 @@
 mod handle;
 mod inspect;
 mod request;
+mod within;
 
 use std::any::Any;
 
@@ -34,6 +35,7 @@ pub use request::{
     Presence, QueueShare, Refusal, Refused, RescueRequest, Rescued, Retention, Settlement, Verb,
     Wake, WorkerInfo,
 };
+pub use within::Within;
 
 /// What a database must do for jobs to live in it. Third parties implement it too; the conformance
 /// suite (`jobs_core::testing`) says whether they did.
