@@ -1,1 +1,14 @@
-//! The core of `jobs`: what a job is, how it lives, and the worker that runs it; storages plug in below.
+//! The core of `jobs`: what a job is, how it lives, and the worker that runs it; storages plug in
+//! below. Users depend on the crate `jobs`, which re-exports what they need; storages depend on this
+//! one.
+//!
+//! The floors, every import pointing down: `worker` and `maintenance`, `client` and `handler`,
+//! `storage`, `lifecycle`, `job`, `error`.
+
+pub mod job;
+pub mod lifecycle;
+pub mod storage;
+
+mod error;
+
+pub use error::{Error, Result};

@@ -1,0 +1,25 @@
+//! What a job is: its identity, its spec, its options, and what is known of it later.
+//!
+//! Nothing here is async and nothing here knows a database.
+
+mod backoff;
+mod definition;
+mod id;
+mod name;
+mod options;
+mod priority;
+mod record;
+mod report;
+mod spec;
+mod state;
+
+pub use backoff::Backoff;
+pub use definition::{Job, JobDefaults};
+pub use id::{ClaimId, JobId, WorkerId};
+pub use name::{NameError, QueuePattern, check_kind, check_queue, check_tag};
+pub use options::StoredOptions;
+pub use priority::Priority;
+pub use record::{AttemptOutcome, AttemptRecord, EventRecord, JobRecord};
+pub use report::ErrorReport;
+pub use spec::{Due, NewJob};
+pub use state::State;

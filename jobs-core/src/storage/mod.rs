@@ -1,0 +1,123 @@
+//! The seam between policy and database.
+//!
+//! [`Storage`] is the write side and [`Inspect`] the read side; both speak of jobs, never of tables.
+//! Batch is the base: one is a batch of one. All times are the storage's: callers send durations.
+//!
+//! **Ownership.** [`JobRecord::run`](crate::job::JobRecord::run) numbers the ownerships of a job.
+//! Whoever ends an ownership (settle, release, rescue, an operator's verb) raises it by one; whoever
+//! acts for one names the number it was given and is refused if it has moved on. That is the whole
+//! fence: a worker that lost its claim can never record an outcome, and an outcome that arrives twice
+//! counts once.
+//!
+//! **Places.** A job that waits has exactly one place: a ticket (due now or later) or an entry in the
+//! claim of a worker. A job that is final has none.
+
+mod handle;
+mod inspect;
+mod request;
+mod within;
+
+use std::any::Any;
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use tokio::sync::broadcast;
+
+use crate::error::Result;
+use crate::job::{JobId, NewJob, WorkerId};
+
+pub use handle::StorageHandle;
+pub use inspect::{
+    Inspect, JobFilter, JobPage, QueueRecord, StatRecord, StateCounts, WorkerRecord,
+};
+pub use request::{
+    Answer, Beat, ClaimRequest, Claimed, ClaimedJob, Command, Flush, Inserted, Orders, Pause,
+    Presence, QueueShare, Refusal, Refused, RescueRequest, Rescued, Retention, Settlement, Verb,
+    Wake, WorkerInfo,
+};
+pub use within::Within;
+
+/// What a database must do for jobs to live in it. Third parties implement it too; the conformance
+/// suite (`jobs_core::testing`) says whether they did.
+///
+/// Each method is atomic: it happens whole or not at all, whenever the process, the connection or the
+/// database dies. Methods may be called from many tasks and processes at once.
+#[async_trait]
+pub trait Storage: Inspect + Any + Send + Sync + 'static {
+    /// What this storage is called in messages: `postgres`, `sqlite`, `memory`.
+    fn name(&self) -> &'static str;
+
+    /// The storage's idea of the present, as far as it is known without asking.
+    fn now(&self) -> DateTime<Utc>;
+
+    /// Stores jobs, each with a ticket, all or none. A job whose id is stored already is left as it
+    /// is, so that an insert can be repeated when its answer was lost.
+    async fn insert(&self, jobs: &[NewJob]) -> Result<Vec<Inserted>>;
+
+    /// Takes due jobs of queues that are not paused, in order, and gives them to the worker under the
+    /// claim that the request names. Never waits for anybody. The answer may be short, or empty,
+    /// although more is due (somebody else was looking at it); then a later call finds it.
+    async fn claim(&self, request: &ClaimRequest) -> Result<Claimed>;
+
+    /// How long until the next job in these queues falls due, if that is known; zero if one is due.
+    /// Paused queues and the kinds excluded by the request do not count.
+    async fn next_due(&self, request: &ClaimRequest) -> Result<Option<std::time::Duration>>;
+
+    /// Writes down how runs ended and what follows, fenced by run and claim, and ends the claims that
+    /// are named as closed. Answers which outcomes were refused; all others are applied.
+    async fn settle(&self, flush: &Flush) -> Result<Vec<Refused>>;
+
+    /// Makes a worker known. Repeating it is harmless.
+    async fn register(&self, worker: &WorkerInfo) -> Result<()>;
+
+    /// Says that a worker lives, and learns what has become of its claims: gives back to their queues
+    /// the jobs of claims that the worker does not know (the answer to a claim was lost).
+    async fn beat(&self, beat: &Beat) -> Result<Orders>;
+
+    /// Notes which job a worker is about to start although an earlier worker died with it, or that it
+    /// has ended: if this worker dies too, that job alone is to blame.
+    async fn suspect(&self, worker: WorkerId, job: Option<JobId>) -> Result<()>;
+
+    /// Ends a worker cleanly: what it still holds goes back to its queues, no attempt used.
+    async fn retire(&self, worker: WorkerId) -> Result<()>;
+
+    /// Who has registered and not retired, with the number of their last beat; the dead are listed as
+    /// long as they hold claims.
+    async fn presences(&self) -> Result<Vec<Presence>>;
+
+    /// Declares a worker dead if its beat has not moved since the caller saw it, and gives its jobs
+    /// back to their queues, or fails those that have killed too many workers.
+    async fn rescue(&self, request: &RescueRequest) -> Result<Rescued>;
+
+    /// Which of these jobs the given run no longer owns: deleted by an operator, rescued, settled.
+    async fn revoked(&self, runs: &[(JobId, i32)]) -> Result<Vec<JobId>>;
+
+    /// Carries out an operator's verb on each job, with an event row each; jobs that do not allow it
+    /// are answered with the state they were found in, and nothing is written for them.
+    async fn command(&self, command: &Command) -> Result<Vec<Answer>>;
+
+    /// Pauses a queue, or, with `None`, resumes it. Running jobs are not touched.
+    async fn pause(&self, queue: &str, pause: Option<&Pause>) -> Result<()>;
+
+    /// Folds counters and does what else must happen every second. Cheap when there is nothing to do.
+    async fn tick(&self) -> Result<()>;
+
+    /// Makes room ahead and removes finished jobs whose time is up; answers how many went. Called every
+    /// few minutes. Never blocks the hot path.
+    async fn retain(&self, retention: &Retention) -> Result<u64>;
+
+    /// Creates or upgrades the tables. Running it again, or in many processes at once, is harmless.
+    async fn migrate(&self) -> Result<()>;
+
+    /// Fails with [`Error::Schema`](crate::Error::Schema) if the tables are missing, too old or too
+    /// new, saying what to run. Changes nothing.
+    async fn check_schema(&self) -> Result<()>;
+
+    /// A stream of hints that something happened which a worker may want to look at. Hints may be
+    /// missing (workers also poll) and may be spurious. `lagged` means: look at everything.
+    fn wake(&self) -> broadcast::Receiver<Wake>;
+
+    /// Whether hints from other processes arrive here by themselves. Where not, workers poll for
+    /// cancellations too.
+    fn wakes_across_processes(&self) -> bool;
+}

@@ -1,0 +1,367 @@
+//! What is said to a storage, and what it answers.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use crate::job::{ClaimId, Due, JobId, Priority, QueuePattern, State, StoredOptions, WorkerId};
+use crate::lifecycle::Transition;
+
+/// What became of one job of an insert, in the order of the request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Inserted {
+    /// The id under which the work is known: the new job's, or that of the job that stood for it.
+    pub id: JobId,
+    /// Whether that job was there before.
+    pub existing: bool,
+}
+
+impl Inserted {
+    /// The job was stored under its own id.
+    pub const fn new(id: JobId) -> Self {
+        Self {
+            id,
+            existing: false,
+        }
+    }
+
+    /// Another job, or the same from an earlier try, stands for it.
+    pub const fn existing(id: JobId) -> Self {
+        Self { id, existing: true }
+    }
+}
+
+/// A request for jobs.
+#[derive(Clone, Debug)]
+pub struct ClaimRequest {
+    /// Who asks; must be registered.
+    pub worker: WorkerId,
+    /// Under which claim the jobs are taken. Made anew for every call, before it is sent: when the
+    /// answer is lost, the claim is in doubt, and the next beat settles that.
+    pub claim: ClaimId,
+    /// Which queues, in the order in which they are to be emptied. A queue is served by the first
+    /// pattern that matches it.
+    pub queues: Vec<QueueShare>,
+    /// How many jobs in all, at most.
+    pub limit: usize,
+    /// Kinds that the worker does not know: their jobs are left for others.
+    pub unknown_kinds: Arc<[String]>,
+}
+
+/// A queue, or a pattern of queues, and how many jobs of it are wanted at most.
+#[derive(Clone, Debug)]
+pub struct QueueShare {
+    /// Which.
+    pub queues: QueuePattern,
+    /// How many at most, of all its queues together.
+    pub limit: usize,
+}
+
+/// What a claim got.
+#[derive(Clone, Debug, Default)]
+pub struct Claimed {
+    /// The jobs, in the order in which they are to run.
+    pub jobs: Vec<ClaimedJob>,
+    /// Queues that are paused now, as far as the request covers them.
+    pub paused: Vec<Arc<str>>,
+}
+
+/// A job in the hands of a worker.
+#[derive(Clone, Debug)]
+pub struct ClaimedJob {
+    /// Its identity.
+    pub id: JobId,
+    /// Which handler runs it.
+    pub kind: Arc<str>,
+    /// The arguments, as JSON text.
+    pub args: String,
+    /// Where it waited.
+    pub queue: Arc<str>,
+    /// Its order within the queue.
+    pub priority: Priority,
+    /// What it was given beyond its kind's settings; `None` for most jobs.
+    pub options: Option<Box<StoredOptions>>,
+    /// How many of its runs ended in an outcome before.
+    pub attempt: u32,
+    /// How many of its runs ended with the death of their worker before.
+    pub lost: u32,
+    /// The number of this ownership.
+    pub run: i32,
+    /// Since when it was allowed to run.
+    pub due_at: DateTime<Utc>,
+}
+
+/// A batch of outcomes of one worker.
+#[derive(Clone, Debug)]
+pub struct Flush {
+    /// Who reports.
+    pub worker: WorkerId,
+    /// The outcomes. A job appears at most once for each run.
+    pub settlements: Vec<Settlement>,
+    /// Claims of which every job is answered by this flush or an earlier one.
+    pub closed: Vec<ClaimId>,
+}
+
+/// How one run ended.
+#[derive(Clone, Debug)]
+pub struct Settlement {
+    /// The job.
+    pub job: JobId,
+    /// Which ownership ended.
+    pub run: i32,
+    /// The claim it was taken under.
+    pub claim: ClaimId,
+    /// Its kind, for the counters.
+    pub kind: Arc<str>,
+    /// Its queue, for the counters.
+    pub queue: Arc<str>,
+    /// How many of its runs had ended in an outcome before this one.
+    pub attempt: u32,
+    /// How long it ran; `None` if it was never started.
+    pub ran_for: Option<Duration>,
+    /// How long ago it ended: outcomes wait for each other, and for a database that is away.
+    pub ended_ago: Duration,
+    /// What becomes of it.
+    pub transition: Transition,
+}
+
+/// An outcome that was not written down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// The job.
+    pub job: JobId,
+    /// The ownership that the outcome was for.
+    pub run: i32,
+    /// Why.
+    pub why: Refusal,
+}
+
+/// Why an outcome was not written down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// This worker has settled this run before: the answer was lost, or the handler completed the job
+    /// in its own transaction. Nothing is amiss.
+    AlreadySettled,
+    /// The run is somebody else's by now, or the job was deleted.
+    Superseded,
+    /// The storage could not look at it now (another holds a lock on it): send it again.
+    Busy,
+}
+
+/// What a worker says of itself when it starts.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct WorkerInfo {
+    /// This incarnation.
+    pub id: WorkerId,
+    /// The name of the machine, for people only.
+    pub host: String,
+    /// The process id, for people only.
+    pub pid: u32,
+    /// The version of `jobs`.
+    pub version: String,
+    /// Which queues it serves, in order.
+    pub queues: Vec<String>,
+    /// Which kinds it knows.
+    pub kinds: Vec<String>,
+    /// How many jobs it runs at once.
+    pub concurrency: usize,
+}
+
+impl WorkerInfo {
+    /// A worker of this process.
+    pub fn new(id: WorkerId) -> Self {
+        Self {
+            id,
+            host: String::new(),
+            pid: std::process::id(),
+            version: env!("CARGO_PKG_VERSION").into(),
+            queues: Vec::new(),
+            kinds: Vec::new(),
+            concurrency: 0,
+        }
+    }
+}
+
+/// A sign of life.
+#[derive(Clone, Debug)]
+pub struct Beat {
+    /// Who lives.
+    pub worker: WorkerId,
+    /// The claims that it holds, or has asked for and not yet heard of.
+    pub claims: Vec<ClaimId>,
+    /// The newest claim id that existed when `claims` was written down. Younger ones are none of this
+    /// beat's business.
+    pub newest: Option<ClaimId>,
+}
+
+/// What a worker learns from its beat.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct Orders {
+    /// Whether the storage still counts it among the living. If not, its jobs are others' by now: it
+    /// cancels them and starts over under a new identity.
+    pub alive: bool,
+    /// Claims that it named and that are gone: their jobs are others' by now.
+    pub missing: Vec<ClaimId>,
+}
+
+impl Orders {
+    /// What a living worker hears.
+    pub fn alive(missing: Vec<ClaimId>) -> Self {
+        Self {
+            alive: true,
+            missing,
+        }
+    }
+
+    /// What a worker hears that was declared dead.
+    pub fn dead() -> Self {
+        Self::default()
+    }
+}
+
+/// A worker, as others see it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Presence {
+    /// Who.
+    pub worker: WorkerId,
+    /// Raised by each beat. Compare it with itself after a while: no clock is involved.
+    pub beat: i64,
+    /// Declared dead before; it still holds claims.
+    pub dead: bool,
+}
+
+/// A request to take a dead worker's jobs back.
+#[derive(Clone, Copy, Debug)]
+pub struct RescueRequest {
+    /// Whose.
+    pub worker: WorkerId,
+    /// The number of its beat that the caller has watched not to move.
+    pub beat: i64,
+    /// A job whose worker died this often is Failed.
+    pub lost_limit: u32,
+    /// The reason for that.
+    pub lost_reason: &'static str,
+    /// How many jobs to take back at most in one call.
+    pub limit: usize,
+}
+
+/// What a rescue did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Rescued {
+    /// Jobs given back to their queues.
+    pub released: u64,
+    /// Jobs that had killed too many workers.
+    pub failed: u64,
+    /// Whether the worker may still hold something: call again.
+    pub more: bool,
+}
+
+/// What an operator can do to a job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Verb {
+    /// Ends it: Deleted. Any state but the final ones Succeeded and Deleted; a running job is
+    /// cancelled.
+    Delete,
+    /// Runs a final job again, from the start of its counters, with its history kept.
+    Requeue,
+    /// Makes a Scheduled (or Awaiting) job due now. An Enqueued one is left as it is.
+    RunNow,
+    /// Makes a Scheduled or Enqueued job due at another time.
+    Reschedule(Due),
+}
+
+impl Verb {
+    /// The verb as written into event rows and messages.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Delete => "delete",
+            Self::Requeue => "requeue",
+            Self::RunNow => "run_now",
+            Self::Reschedule(_) => "reschedule",
+        }
+    }
+}
+
+/// An operator's order.
+#[derive(Clone, Debug)]
+pub struct Command {
+    /// What.
+    pub verb: Verb,
+    /// To which jobs.
+    pub jobs: Vec<JobId>,
+    /// Who orders it.
+    pub actor: String,
+    /// Why.
+    pub reason: Option<String>,
+}
+
+/// What became of an order for one job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Answer {
+    /// Done.
+    Done {
+        /// Where the job stood.
+        from: State,
+        /// Where it stands now.
+        to: State,
+    },
+    /// The verb does not apply to a job in this state. Nothing was changed.
+    WrongState(State),
+    /// No job has this id.
+    Unknown,
+}
+
+/// Why a queue stands still.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pause {
+    /// Who paused it.
+    pub actor: String,
+    /// Why.
+    pub reason: Option<String>,
+    /// Since when; set by the storage.
+    pub since: DateTime<Utc>,
+}
+
+/// How long finished jobs are kept. A job's own `keep_for` comes first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retention {
+    /// Defaults to 7 days.
+    pub succeeded: Duration,
+    /// Defaults to 30 days.
+    pub failed: Duration,
+    /// Defaults to 7 days.
+    pub deleted: Duration,
+}
+
+impl Default for Retention {
+    fn default() -> Self {
+        const DAY: Duration = Duration::from_secs(86_400);
+        Self {
+            succeeded: 7 * DAY,
+            failed: 30 * DAY,
+            deleted: 7 * DAY,
+        }
+    }
+}
+
+/// A hint that something happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Wake {
+    /// Jobs were put into this queue.
+    Jobs(Arc<str>),
+    /// A job was deleted while it ran.
+    Cancelled(JobId),
+    /// A queue was paused or resumed.
+    Queues,
+    /// Anything may have happened: the connection that hints come by was lost and is back.
+    Everything,
+}
