@@ -123,6 +123,12 @@ impl StdError for Error {
     }
 }
 
+impl From<crate::job::ArgsError> for Error {
+    fn from(error: crate::job::ArgsError) -> Self {
+        Self::Invalid(error.to_string())
+    }
+}
+
 impl From<crate::job::NameError> for Error {
     fn from(error: crate::job::NameError) -> Self {
         Self::Invalid(error.to_string())

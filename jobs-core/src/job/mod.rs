@@ -2,6 +2,7 @@
 //!
 //! Nothing here is async and nothing here knows a database.
 
+mod args;
 mod backoff;
 mod definition;
 mod id;
@@ -13,6 +14,7 @@ mod report;
 mod spec;
 mod state;
 
+pub use args::{ARGS_LIMIT, ArgsError, decode_args, decode_result, encode_args, encode_result};
 pub use backoff::Backoff;
 pub use definition::{Job, JobDefaults};
 pub use id::{ClaimId, JobId, WorkerId};
