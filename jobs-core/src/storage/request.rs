@@ -45,7 +45,7 @@ pub struct ClaimRequest {
     /// Which queues, in the order in which they are to be emptied. A queue is served by the first
     /// pattern that matches it.
     pub queues: Vec<QueueShare>,
-    /// How many jobs in all, at most.
+    /// How many jobs in all, at most. With 0 the answer only says which queues are paused.
     pub limit: usize,
     /// Kinds that the worker does not know: their jobs are left for others.
     pub unknown_kinds: Arc<[String]>,
@@ -67,6 +67,24 @@ pub struct Claimed {
     pub jobs: Vec<ClaimedJob>,
     /// Queues that are paused now, as far as the request covers them.
     pub paused: Vec<Arc<str>>,
+}
+
+impl ClaimedJob {
+    /// The same without the arguments, which may be large.
+    pub fn without_args(&self) -> Self {
+        Self {
+            id: self.id,
+            kind: Arc::clone(&self.kind),
+            args: String::new(),
+            queue: Arc::clone(&self.queue),
+            priority: self.priority,
+            options: None,
+            attempt: self.attempt,
+            lost: self.lost,
+            run: self.run,
+            due_at: self.due_at,
+        }
+    }
 }
 
 /// A job in the hands of a worker.
@@ -101,7 +119,8 @@ pub struct Flush {
     pub worker: WorkerId,
     /// The outcomes. A job appears at most once for each run.
     pub settlements: Vec<Settlement>,
-    /// Claims of which every job is answered by this flush or an earlier one.
+    /// Claims of which every job is answered by this flush or an earlier one. One of which this very
+    /// flush answers a job with [`Refusal::Busy`] stays open: the job is still in it.
     pub closed: Vec<ClaimId>,
 }
 
