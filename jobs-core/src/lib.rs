@@ -3,8 +3,9 @@
 //! one.
 //!
 //! The floors, every import pointing down: `worker` and `maintenance`, `client` and `handler`,
-//! `storage`, `lifecycle`, `job`, `error`.
+//! `storage`, `lifecycle`, `job`, `clock` and `error`.
 
+pub mod clock;
 pub mod job;
 pub mod lifecycle;
 pub mod storage;

@@ -14,6 +14,7 @@
 
 mod handle;
 mod inspect;
+mod memory;
 mod request;
 mod within;
 
@@ -30,6 +31,7 @@ pub use handle::StorageHandle;
 pub use inspect::{
     Inspect, JobFilter, JobPage, QueueRecord, StatRecord, StateCounts, WorkerRecord,
 };
+pub use memory::MemoryStorage;
 pub use request::{
     Answer, Beat, ClaimRequest, Claimed, ClaimedJob, Command, Flush, Inserted, Orders, Pause,
     Presence, QueueShare, Refusal, Refused, RescueRequest, Rescued, Retention, Settlement, Verb,

@@ -1,0 +1,178 @@
+//! Taking due jobs.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+
+use super::tables::{Claim, Place, Tables};
+use super::tickets::{Lane, Lanes};
+use crate::error::{Error, Result};
+use crate::job::{JobId, Priority, WorkerId};
+use crate::storage::{ClaimRequest, Claimed, ClaimedJob, QueueShare};
+
+impl Tables {
+    pub(super) fn claim(&mut self, request: &ClaimRequest, now: DateTime<Utc>) -> Result<Claimed> {
+        let mut claimed = Claimed {
+            jobs: Vec::new(),
+            paused: self.paused(request),
+        };
+        if self.claims.contains_key(&request.claim) {
+            return Err(Error::Rejected {
+                doing: format!("claim jobs as {}", request.claim),
+                source: "this claim exists: make a new id for each call".into(),
+            });
+        }
+        // A worker that was declared dead hears of it at its next beat.
+        let living = |tables: &Self| {
+            let worker = tables.workers.get(&request.worker);
+            worker.is_some_and(|worker| worker.dead_at.is_none())
+        };
+        if !living(self) {
+            return Ok(claimed);
+        }
+        let mut picked = Vec::new();
+        for (at, share) in request.queues.iter().enumerate() {
+            let limit = share.limit.min(request.limit - picked.len());
+            self.pick(request, at, limit, now, &mut picked);
+        }
+        claimed.jobs = picked
+            .iter()
+            .map(|&id| self.hand_out(id, request))
+            .collect();
+        self.write_claim(request, &claimed.jobs);
+        Ok(claimed)
+    }
+
+    pub(super) fn next_due(&self, request: &ClaimRequest, now: DateTime<Utc>) -> Option<Duration> {
+        let shares = 0..request.queues.len();
+        let first = shares
+            .flat_map(|at| self.served_by(request, at))
+            .flat_map(|(_, lanes)| lanes.values())
+            .filter_map(|lane| lane.first(&request.unknown_kinds))
+            .min()?;
+        Some((first - now).to_std().unwrap_or_default())
+    }
+
+    /// The queues with tickets that the share number `at` is to serve: not those of an earlier share.
+    fn served_by<'a>(
+        &'a self,
+        request: &'a ClaimRequest,
+        at: usize,
+    ) -> Vec<(&'a Arc<str>, &'a Lanes)> {
+        let (earlier, pattern) = (&request.queues[..at], &request.queues[at].queues);
+        let taken = |queue: &str| {
+            let matches = |share: &QueueShare| share.queues.matches(queue);
+            earlier.iter().any(matches) || self.pauses.contains_key(queue)
+        };
+        match pattern.exact() {
+            Some(name) => self
+                .tickets
+                .queue(name)
+                .filter(|_| !taken(name))
+                .into_iter()
+                .collect(),
+            None => self
+                .tickets
+                .queues()
+                .filter(|(name, _)| pattern.matches(name) && !taken(name))
+                .collect(),
+        }
+    }
+
+    /// Chooses up to `limit` due jobs of a share: the more urgent first, whatever their queue; among
+    /// equals one from each queue in turn, going on where the last claim stopped.
+    fn pick(
+        &mut self,
+        request: &ClaimRequest,
+        at: usize,
+        limit: usize,
+        now: DateTime<Utc>,
+        picked: &mut Vec<JobId>,
+    ) {
+        let mut left = limit;
+        let pattern = request.queues[at].queues.as_str();
+        let mut last = self.served.get(pattern).cloned();
+        let mut by_priority: BTreeMap<Priority, Vec<(&Arc<str>, &Lane)>> = BTreeMap::new();
+        for (name, lanes) in self.served_by(request, at) {
+            for (priority, lane) in lanes {
+                by_priority.entry(*priority).or_default().push((name, lane));
+            }
+        }
+        for mut lanes in by_priority.into_values() {
+            if left == 0 {
+                break;
+            }
+            if let Some(last) = &last {
+                let next = lanes.partition_point(|(name, _)| *name <= last);
+                lanes.rotate_left(next);
+            }
+            let mut lanes: Vec<_> = lanes
+                .into_iter()
+                .map(|(name, lane)| {
+                    let due = lane
+                        .in_order(&request.unknown_kinds)
+                        .take_while(|(run_at, _)| *run_at <= now);
+                    (name, due)
+                })
+                .collect();
+            while left > 0 && !lanes.is_empty() {
+                lanes.retain_mut(|(name, due)| {
+                    if left == 0 {
+                        return true;
+                    }
+                    let Some((_, id)) = due.next() else {
+                        return false;
+                    };
+                    picked.push(id);
+                    left -= 1;
+                    last = Some((*name).clone());
+                    true
+                });
+            }
+        }
+        if let (Some(last), None) = (last, request.queues[at].queues.exact()) {
+            self.served.insert(pattern.into(), last);
+        }
+    }
+
+    fn hand_out(&mut self, id: JobId, request: &ClaimRequest) -> ClaimedJob {
+        let job = self.jobs.get_mut(&id).expect("a ticket is of a job");
+        self.tickets.remove(id, &job.spot());
+        job.place = Place::Claim(request.claim);
+        job.worker = Some(request.worker);
+        ClaimedJob {
+            id,
+            kind: job.kind.clone(),
+            args: job.args.clone(),
+            queue: job.queue.clone(),
+            priority: job.priority,
+            options: job.options.clone(),
+            attempt: job.attempt,
+            lost: job.lost,
+            run: job.run,
+            due_at: job.due_at,
+        }
+    }
+
+    fn write_claim(&mut self, request: &ClaimRequest, jobs: &[ClaimedJob]) {
+        if jobs.is_empty() {
+            return;
+        }
+        let worker: WorkerId = request.worker;
+        let jobs = jobs.iter().map(|job| (job.id, job.run)).collect();
+        self.claims.insert(request.claim, Claim { worker, jobs });
+        if let Some(row) = self.workers.get_mut(&worker) {
+            row.claims.insert(request.claim);
+        }
+    }
+
+    fn paused(&self, request: &ClaimRequest) -> Vec<Arc<str>> {
+        let covered = |queue: &&Arc<str>| {
+            let mut shares = request.queues.iter();
+            shares.any(|share| share.queues.matches(queue))
+        };
+        self.pauses.keys().filter(covered).cloned().collect()
+    }
+}

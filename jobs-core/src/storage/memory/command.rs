@@ -1,0 +1,87 @@
+//! What operators do.
+
+use chrono::{DateTime, Utc};
+
+use super::tables::Tables;
+use crate::job::{EventRecord, JobId, State};
+use crate::storage::{Answer, Command, Verb};
+
+impl Tables {
+    pub(super) fn command(&mut self, command: &Command, now: DateTime<Utc>) -> Vec<Answer> {
+        let one = |&id| self.obey(command, id, now);
+        command.jobs.iter().map(one).collect()
+    }
+
+    fn obey(&mut self, command: &Command, id: JobId, now: DateTime<Utc>) -> Answer {
+        use State::{Deleted, Enqueued, Failed, Processing, Scheduled, Succeeded};
+        let Some(job) = self.jobs.get(&id) else {
+            return Answer::Unknown;
+        };
+        let from = job.state(now);
+        match (command.verb, from) {
+            (Verb::Delete, Succeeded | Deleted) => return Answer::WrongState(from),
+            (Verb::Delete, _) => self.delete(id, command, from, now),
+            (Verb::Requeue, Succeeded | Failed | Deleted) => self.requeue(id, now),
+            (Verb::RunNow, Enqueued) => {}
+            (Verb::RunNow, Scheduled) => self.move_to(id, now),
+            (Verb::Reschedule(due), Scheduled | Enqueued) => self.move_to(id, due.at(now)),
+            (Verb::Requeue | Verb::RunNow | Verb::Reschedule(_), _) => {
+                return Answer::WrongState(from);
+            }
+        }
+        let to = self.jobs.get(&id).map_or(from, |job| job.state(now));
+        if from == Processing {
+            self.cancel(id);
+        }
+        self.write_event(id, command, (from, to), now);
+        Answer::Done { from, to }
+    }
+
+    fn delete(&mut self, id: JobId, command: &Command, from: State, now: DateTime<Utc>) {
+        self.lift(id);
+        let Some(job) = self.jobs.get_mut(&id) else {
+            return;
+        };
+        let actor = &command.actor;
+        job.reason = Some(match &command.reason {
+            Some(reason) => format!("Deleted by {actor}: {reason}"),
+            None => format!("Deleted by {actor}"),
+        });
+        debug_assert!(from != State::Deleted, "it would be counted twice");
+        self.stats.at(now, &job.queue, &job.kind).deleted += 1;
+        self.finish(id, State::Deleted, now);
+    }
+
+    fn requeue(&mut self, id: JobId, now: DateTime<Utc>) {
+        self.lift(id);
+        if let Some(job) = self.jobs.get_mut(&id) {
+            job.attempt = 0;
+            job.lost = 0;
+            job.reason = None;
+            job.result = None;
+            job.started_at = None;
+        }
+        self.wait(id, now);
+    }
+
+    fn move_to(&mut self, id: JobId, run_at: DateTime<Utc>) {
+        self.lift(id);
+        self.wait(id, run_at);
+    }
+
+    fn write_event(
+        &mut self,
+        id: JobId,
+        command: &Command,
+        moved: (State, State),
+        now: DateTime<Utc>,
+    ) {
+        let Some(job) = self.jobs.get_mut(&id) else {
+            return;
+        };
+        let verb = command.verb.as_str();
+        let mut event = EventRecord::new(id, now, verb, &command.actor, moved);
+        event.reason.clone_from(&command.reason);
+        job.history.get_or_insert_default().events.push(event);
+    }
+}

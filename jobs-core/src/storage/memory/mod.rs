@@ -1,0 +1,325 @@
+//! Jobs in the memory of this process: for tests, for trying things out, and as the reference that the
+//! conformance suite was written against.
+//!
+//! One lock holds all tables, so that every method is atomic and sees what the one before it left;
+//! nothing is awaited under the lock, and nothing under it takes longer than the request is large, save
+//! counting for people. A process that dies takes its jobs along.
+
+mod claim;
+mod command;
+mod finished;
+mod inspect;
+mod settle;
+mod stats;
+mod tables;
+mod tickets;
+mod worker;
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use chrono::{DateTime, TimeDelta, Utc};
+use tokio::sync::broadcast;
+
+use super::{
+    Answer, Beat, ClaimRequest, Claimed, Command, Flush, Inserted, Inspect, JobFilter, JobPage,
+    Orders, Pause, Presence, QueueRecord, Refused, RescueRequest, Rescued, Retention, StatRecord,
+    StateCounts, Storage, Wake, WorkerInfo, WorkerRecord,
+};
+use crate::clock::{Clock, SystemClock};
+use crate::error::Result;
+use crate::job::{AttemptRecord, EventRecord, JobId, JobRecord, NewJob, WorkerId};
+use tables::{Job, Place, Tables};
+
+/// How many hints a slow listener may be behind before it is told to look at everything.
+const HINTS: usize = 1_024;
+
+/// How many jobs retention removes before others get a turn.
+const HANDFUL: usize = 1_000;
+
+/// How many days counters are kept.
+const STAT_DAYS: i64 = 90;
+
+/// Jobs in the memory of this process. They are gone when it ends. Clones are the same storage.
+///
+/// There are no transactions to enqueue within.
+///
+/// ```
+/// # use jobs_core::storage::{MemoryStorage, StorageHandle};
+/// let storage = StorageHandle::new(MemoryStorage::new());
+/// assert_eq!(storage.name(), "memory");
+/// ```
+#[derive(Clone, Debug)]
+pub struct MemoryStorage {
+    tables: Arc<Mutex<Tables>>,
+    clock: Arc<dyn Clock>,
+    wake: broadcast::Sender<Wake>,
+}
+
+impl Default for MemoryStorage {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl MemoryStorage {
+    /// An empty storage.
+    pub fn new() -> Self {
+        Self::with_clock(SystemClock)
+    }
+
+    /// An empty storage that tells the time by this clock.
+    pub fn with_clock(clock: impl Clock) -> Self {
+        Self {
+            tables: Arc::default(),
+            clock: Arc::new(clock),
+            wake: broadcast::channel(HINTS).0,
+        }
+    }
+
+    /// Does something with the tables, then hands out the hints it was worth.
+    fn with<T>(&self, act: impl FnOnce(&mut Tables, DateTime<Utc>) -> T) -> T {
+        let mut tables = self.tables.lock().unwrap_or_else(PoisonError::into_inner);
+        // Read under the lock, so that whoever comes later gets the later time.
+        let now = self.clock.now();
+        let answer = act(&mut tables, now);
+        let hints = tables.hints();
+        drop(tables);
+        for hint in hints {
+            self.hint(hint);
+        }
+        answer
+    }
+
+    fn hint(&self, hint: Wake) {
+        // An error says that nobody listens.
+        let _ = self.wake.send(hint);
+    }
+}
+
+impl Tables {
+    fn insert(&mut self, job: &NewJob, now: DateTime<Utc>) -> Inserted {
+        if self.jobs.contains_key(&job.id) {
+            return Inserted::existing(job.id);
+        }
+        let (kind, queue) = (self.name(&job.kind), self.name(&job.queue));
+        let options = Some(&job.options).filter(|options| !options.is_default());
+        let row = Job {
+            kind,
+            args: job.args.clone(),
+            queue,
+            priority: job.priority,
+            options: options.map(|options| Box::new(options.clone())),
+            created_at: now,
+            due_at: now,
+            place: Place::Ticket,
+            run: 0,
+            attempt: 0,
+            lost: 0,
+            reason: None,
+            result: None,
+            worker: None,
+            started_at: None,
+            finished_at: None,
+            settled_by: None,
+            history: None,
+        };
+        self.jobs.insert(job.id, row);
+        self.ticket(job.id, job.due.at(now));
+        Inserted::new(job.id)
+    }
+
+    fn remove_expired(&mut self, retention: &Retention, now: DateTime<Utc>) -> usize {
+        let expired = self.finished.expired(retention, now, HANDFUL);
+        for &id in &expired {
+            self.lift(id);
+            self.jobs.remove(&id);
+        }
+        expired.len()
+    }
+}
+
+#[async_trait]
+impl Storage for MemoryStorage {
+    fn name(&self) -> &'static str {
+        "memory"
+    }
+
+    fn now(&self) -> DateTime<Utc> {
+        self.clock.now()
+    }
+
+    async fn insert(&self, jobs: &[NewJob]) -> Result<Vec<Inserted>> {
+        Ok(self.with(|tables, now| {
+            let insert = |job| tables.insert(job, now);
+            jobs.iter().map(insert).collect()
+        }))
+    }
+
+    async fn claim(&self, request: &ClaimRequest) -> Result<Claimed> {
+        self.with(|tables, now| tables.claim(request, now))
+    }
+
+    async fn next_due(&self, request: &ClaimRequest) -> Result<Option<Duration>> {
+        Ok(self.with(|tables, now| tables.next_due(request, now)))
+    }
+
+    async fn settle(&self, flush: &Flush) -> Result<Vec<Refused>> {
+        Ok(self.with(|tables, now| tables.settle(flush, now)))
+    }
+
+    async fn register(&self, worker: &WorkerInfo) -> Result<()> {
+        self.with(|tables, now| tables.register(worker, now));
+        Ok(())
+    }
+
+    async fn beat(&self, beat: &Beat) -> Result<Orders> {
+        Ok(self.with(|tables, now| tables.beat(beat, now)))
+    }
+
+    async fn suspect(&self, worker: WorkerId, job: Option<JobId>) -> Result<()> {
+        self.with(|tables, _| tables.suspect(worker, job));
+        Ok(())
+    }
+
+    async fn retire(&self, worker: WorkerId) -> Result<()> {
+        self.with(|tables, now| tables.retire(worker, now));
+        Ok(())
+    }
+
+    async fn presences(&self) -> Result<Vec<Presence>> {
+        Ok(self.with(|tables, _| tables.presences()))
+    }
+
+    async fn rescue(&self, request: &RescueRequest) -> Result<Rescued> {
+        Ok(self.with(|tables, now| tables.rescue(request, now)))
+    }
+
+    async fn revoked(&self, runs: &[(JobId, i32)]) -> Result<Vec<JobId>> {
+        Ok(self.with(|tables, _| {
+            let owned = |(id, run): &(JobId, i32)| {
+                let job = tables.jobs.get(id);
+                job.is_some_and(|job| job.run == *run)
+            };
+            let revoked = runs.iter().filter(|&run| !owned(run));
+            revoked.map(|(id, _)| *id).collect()
+        }))
+    }
+
+    async fn command(&self, command: &Command) -> Result<Vec<Answer>> {
+        Ok(self.with(|tables, now| tables.command(command, now)))
+    }
+
+    async fn pause(&self, queue: &str, pause: Option<&Pause>) -> Result<()> {
+        self.with(|tables, now| {
+            let queue = tables.name(queue);
+            match pause {
+                Some(pause) => {
+                    let pause = Pause {
+                        since: now,
+                        ..pause.clone()
+                    };
+                    tables.pauses.insert(queue, pause);
+                }
+                None => {
+                    tables.pauses.remove(&queue);
+                }
+            }
+        });
+        self.hint(Wake::Queues);
+        Ok(())
+    }
+
+    async fn tick(&self) -> Result<()> {
+        Ok(())
+    }
+
+    async fn retain(&self, retention: &Retention) -> Result<u64> {
+        let mut removed = 0;
+        loop {
+            let n = self.with(|tables, now| tables.remove_expired(retention, now));
+            removed += n as u64;
+            if n < HANDFUL {
+                break;
+            }
+            tokio::task::yield_now().await;
+        }
+        self.with(|tables, now| {
+            tables.stats.forget_before(now - TimeDelta::days(STAT_DAYS));
+            tables.bury(now);
+        });
+        Ok(removed)
+    }
+
+    async fn migrate(&self) -> Result<()> {
+        Ok(())
+    }
+
+    async fn check_schema(&self) -> Result<()> {
+        Ok(())
+    }
+
+    fn wake(&self) -> broadcast::Receiver<Wake> {
+        self.wake.subscribe()
+    }
+
+    fn wakes_across_processes(&self) -> bool {
+        // There are no other processes to hear of.
+        true
+    }
+}
+
+#[async_trait]
+impl Inspect for MemoryStorage {
+    async fn job(&self, id: JobId) -> Result<Option<JobRecord>> {
+        Ok(self.with(|tables, now| tables.jobs.get(&id).map(|job| job.record(id, now))))
+    }
+
+    async fn jobs(&self, filter: &JobFilter) -> Result<JobPage> {
+        let size = filter.page_size();
+        let (mut jobs, mut at) = (Vec::new(), filter.before);
+        // One more than asked for tells whether there is a next page.
+        while jobs.len() <= size {
+            at = self.with(|tables, now| tables.glance(filter, at, &mut jobs, size + 1, now));
+            if at.is_none() {
+                break;
+            }
+            tokio::task::yield_now().await;
+        }
+        let more = jobs.len() > size;
+        jobs.truncate(size);
+        let next = jobs.last().filter(|_| more).map(|job| job.id);
+        Ok(JobPage { jobs, next })
+    }
+
+    async fn attempts(&self, id: JobId) -> Result<Vec<AttemptRecord>> {
+        Ok(self.with(|tables, _| {
+            let history = tables.jobs.get(&id).and_then(|job| job.history.as_ref());
+            history.map_or_else(Vec::new, |history| history.attempts.clone())
+        }))
+    }
+
+    async fn events(&self, id: JobId) -> Result<Vec<EventRecord>> {
+        Ok(self.with(|tables, _| {
+            let history = tables.jobs.get(&id).and_then(|job| job.history.as_ref());
+            history.map_or_else(Vec::new, |history| history.events.clone())
+        }))
+    }
+
+    async fn counts(&self) -> Result<StateCounts> {
+        Ok(self.with(|tables, now| tables.counts(now)))
+    }
+
+    async fn queues(&self) -> Result<Vec<QueueRecord>> {
+        Ok(self.with(|tables, now| tables.queues(now)))
+    }
+
+    async fn workers(&self) -> Result<Vec<WorkerRecord>> {
+        Ok(self.with(|tables, now| tables.workers(now)))
+    }
+
+    async fn stats(&self, from: DateTime<Utc>, to: DateTime<Utc>) -> Result<Vec<StatRecord>> {
+        Ok(self.with(|tables, _| tables.stats.between(from, to)))
+    }
+}
