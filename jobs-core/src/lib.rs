@@ -5,7 +5,9 @@
 //! The floors, every import pointing down: `worker` and `maintenance`, `client` and `handler`,
 //! `storage`, `lifecycle`, `job`, `clock` and `error`.
 
+pub mod client;
 pub mod clock;
+pub mod handler;
 pub mod job;
 pub mod lifecycle;
 pub mod storage;

@@ -1,0 +1,32 @@
+//! How jobs are run: what a handler is given, what it may return, and how a worker finds it.
+//!
+//! 1. `#[job]` describes a function in a [`JobEntry`]; a [`Registry`] collects the entries and checks
+//!    them all when a worker starts.
+//! 2. A worker makes a [`JobContext`] for each run and calls the entry's `perform` with it.
+//! 3. `perform` decodes the arguments, gets the injected parameters ([`FromContext`]), calls the
+//!    function and turns what it returned into an [`Outcome`](crate::lifecycle::Outcome). A panic goes
+//!    through; the worker catches it with [`catch_panic`].
+
+mod bounds;
+mod context;
+mod data;
+mod decode;
+mod entry;
+mod error;
+mod panic;
+mod perform;
+mod registry;
+
+use std::pin::Pin;
+
+pub use bounds::{IntoJobError, JobArg, JobOutput, ResultLike};
+pub use context::{ContextParts, JobContext, WorkerScope};
+pub use data::{Data, DataMap, FromContext, Requirement};
+pub use entry::{Argument, EntryRef, JobEntry, JobFn};
+pub use error::{Directive, JobError};
+pub use panic::{Panic, catch_panic};
+pub use perform::{blocking, inject, perform};
+pub use registry::Registry;
+
+/// A future on the heap, whatever its type.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
