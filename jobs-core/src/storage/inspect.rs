@@ -18,7 +18,7 @@ pub trait Inspect: Send + Sync {
     /// Jobs that match, newest first, a page at a time.
     async fn jobs(&self, filter: &JobFilter) -> Result<JobPage>;
 
-    /// The attempts of a job that did not succeed, oldest first.
+    /// The attempts of a job that did not succeed, oldest first; of its snoozes at least the last 100.
     async fn attempts(&self, id: JobId) -> Result<Vec<AttemptRecord>>;
 
     /// What operators did to a job, oldest first.
@@ -160,6 +160,6 @@ pub struct StatRecord {
     pub deleted: u64,
     /// Attempts that failed and are repeated.
     pub retried: u64,
-    /// Milliseconds that attempts ran, all together.
+    /// Milliseconds that the attempts counted above ran, all together.
     pub run_millis: u64,
 }

@@ -53,34 +53,58 @@ pub trait Storage: Inspect + Any + Send + Sync + 'static {
     fn now(&self) -> DateTime<Utc>;
 
     /// Stores jobs, each with a ticket, all or none. A job whose id is stored already is left as it
-    /// is, so that an insert can be repeated when its answer was lost.
+    /// is, so that an insert can be repeated when its answer was lost. No id appears twice in a request.
+    /// Arguments, kind, queue and options come back to the letter as they were given.
     async fn insert(&self, jobs: &[NewJob]) -> Result<Vec<Inserted>>;
 
     /// Takes due jobs of queues that are not paused, in order, and gives them to the worker under the
     /// claim that the request names. Never waits for anybody. The answer may be short, or empty,
     /// although more is due (somebody else was looking at it); then a later call finds it.
+    ///
+    /// Queues are served in the order of the shares. Within a queue the order is priority, then due
+    /// time, then id. Among the queues of one share (a pattern) priority comes first too; equals are
+    /// taken from each queue in turn, so that none starves, however small the limit.
+    ///
+    /// A worker that is not registered, or was declared dead, gets nothing. If its death was declared
+    /// while it asked, it may get something; the next rescue takes that back.
     async fn claim(&self, request: &ClaimRequest) -> Result<Claimed>;
 
     /// How long until the next job in these queues falls due, if that is known; zero if one is due.
-    /// Paused queues and the kinds excluded by the request do not count.
+    /// Paused queues and the kinds excluded by the request do not count, and limits do not matter.
     async fn next_due(&self, request: &ClaimRequest) -> Result<Option<std::time::Duration>>;
 
     /// Writes down how runs ended and what follows, fenced by run and claim, and ends the claims that
     /// are named as closed. Answers which outcomes were refused; all others are applied.
+    ///
+    /// An outcome is applied if the job's run is the one named, the named claim exists and is the
+    /// worker's, and the job is still held under it. What follows, beside the run that is raised:
+    ///
+    /// | | place, state | `attempt` | `reason` | attempt row | counted as |
+    /// |---|---|---|---|---|---|
+    /// | succeed | Succeeded | + 1 | the note, or none | | succeeded |
+    /// | fail | Failed | + 1 | its | its outcome | failed |
+    /// | retry | ticket, due after the delay | + 1 | its | its outcome | retried |
+    /// | snooze | ticket, due after the delay | | its | `snoozed` | |
+    /// | release | ticket, due now | | stays | | |
+    ///
+    /// An attempt row has the number `attempt + 1`. Its end, and the job's, lies `ended_ago` before now,
+    /// its start `ran_for` before that (a release leaves the job's times as they are).
     async fn settle(&self, flush: &Flush) -> Result<Vec<Refused>>;
 
-    /// Makes a worker known. Repeating it is harmless.
+    /// Makes a worker known. Repeating it is harmless, and does not bring back the dead.
     async fn register(&self, worker: &WorkerInfo) -> Result<()>;
 
     /// Says that a worker lives, and learns what has become of its claims: gives back to their queues
-    /// the jobs of claims that the worker does not know (the answer to a claim was lost).
+    /// the jobs of claims that the worker does not know (the answer to a claim was lost), no attempt
+    /// used. A worker that is not registered is answered like a dead one.
     async fn beat(&self, beat: &Beat) -> Result<Orders>;
 
     /// Notes which job a worker is about to start although an earlier worker died with it, or that it
     /// has ended: if this worker dies too, that job alone is to blame.
     async fn suspect(&self, worker: WorkerId, job: Option<JobId>) -> Result<()>;
 
-    /// Ends a worker cleanly: what it still holds goes back to its queues, no attempt used.
+    /// Ends a worker cleanly: what it still holds goes back to its queues, no attempt used, and it is
+    /// listed no more. Its last claim must have been answered: one that arrives later is nobody's.
     async fn retire(&self, worker: WorkerId) -> Result<()>;
 
     /// Who has registered and not retired, with the number of their last beat; the dead are listed as
@@ -88,24 +112,33 @@ pub trait Storage: Inspect + Any + Send + Sync + 'static {
     async fn presences(&self) -> Result<Vec<Presence>>;
 
     /// Declares a worker dead if its beat has not moved since the caller saw it, and gives its jobs
-    /// back to their queues, or fails those that have killed too many workers.
+    /// back to their queues, due now, or fails those that have killed too many workers. A worker whose
+    /// beat has moved is left alone. May be repeated, and by many at once: each job is taken back once.
+    ///
+    /// To blame is the job that the worker noted as its [suspect](Self::suspect), if it noted one, else
+    /// every job that it held with `lost = 0` (one that was lost before would have been noted before it
+    /// was started). A job that is to blame gets `lost + 1` and an attempt row `lost`; all get a new run.
     async fn rescue(&self, request: &RescueRequest) -> Result<Rescued>;
 
-    /// Which of these jobs the given run no longer owns: deleted by an operator, rescued, settled.
+    /// Which of these jobs the given run no longer owns: deleted by an operator, rescued, settled, or
+    /// unknown.
     async fn revoked(&self, runs: &[(JobId, i32)]) -> Result<Vec<JobId>>;
 
     /// Carries out an operator's verb on each job, with an event row each; jobs that do not allow it
-    /// are answered with the state they were found in, and nothing is written for them.
+    /// are answered with the state they were found in, and nothing is written for them. Answers come in
+    /// the order of the jobs; no job appears twice in a command. See [`Verb`] for each.
     async fn command(&self, command: &Command) -> Result<Vec<Answer>>;
 
-    /// Pauses a queue, or, with `None`, resumes it. Running jobs are not touched.
+    /// Pauses a queue, or, with `None`, resumes it. Running jobs are not touched. Claims that start after
+    /// the answer heed it. Pausing a paused queue again replaces who, why and since when.
     async fn pause(&self, queue: &str, pause: Option<&Pause>) -> Result<()>;
 
     /// Folds counters and does what else must happen every second. Cheap when there is nothing to do.
+    /// What was settled before it is in [`Inspect::stats`] after it.
     async fn tick(&self) -> Result<()>;
 
-    /// Makes room ahead and removes finished jobs whose time is up; answers how many went. Called every
-    /// few minutes. Never blocks the hot path.
+    /// Makes room ahead and removes finished jobs whose time is up, with their history; answers how many
+    /// went. Called every few minutes. Never blocks the hot path. Counters stay, 90 days at least.
     async fn retain(&self, retention: &Retention) -> Result<u64>;
 
     /// Creates or upgrades the tables. Running it again, or in many processes at once, is harmless.
@@ -116,7 +149,8 @@ pub trait Storage: Inspect + Any + Send + Sync + 'static {
     async fn check_schema(&self) -> Result<()>;
 
     /// A stream of hints that something happened which a worker may want to look at. Hints may be
-    /// missing (workers also poll) and may be spurious. `lagged` means: look at everything.
+    /// missing (workers also poll) and may be spurious. `lagged` means: look at everything. What is done
+    /// through this very storage is hinted at here without the database's help.
     fn wake(&self) -> broadcast::Receiver<Wake>;
 
     /// Whether hints from other processes arrive here by themselves. Where not, workers poll for

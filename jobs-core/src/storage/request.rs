@@ -163,9 +163,12 @@ pub struct Refused {
 #[non_exhaustive]
 pub enum Refusal {
     /// This worker has settled this run before: the answer was lost, or the handler completed the job
-    /// in its own transaction. Nothing is amiss.
+    /// in its own transaction. Nothing is amiss. It is known for as long as no other ownership ended
+    /// since; then, and if the run ended otherwise (rescued, deleted), the answer is
+    /// [`Self::Superseded`].
     AlreadySettled,
-    /// The run is somebody else's by now, or the job was deleted.
+    /// The run is somebody else's by now, the claim is gone or not this worker's, or the job was
+    /// deleted.
     Superseded,
     /// The storage could not look at it now (another holds a lock on it): send it again.
     Busy,
@@ -225,7 +228,8 @@ pub struct Orders {
     /// Whether the storage still counts it among the living. If not, its jobs are others' by now: it
     /// cancels them and starts over under a new identity.
     pub alive: bool,
-    /// Claims that it named and that are gone: their jobs are others' by now.
+    /// Claims that it named and that are gone: their jobs are others' by now. Also those that took no
+    /// job, or were closed, or have not arrived: the worker looks at those it believes to hold.
     pub missing: Vec<ClaimId>,
 }
 
@@ -286,13 +290,15 @@ pub struct Rescued {
 #[non_exhaustive]
 pub enum Verb {
     /// Ends it: Deleted. Any state but the final ones Succeeded and Deleted; a running job is
-    /// cancelled.
+    /// cancelled. The reason is `Deleted by ACTOR`, or `Deleted by ACTOR: REASON`.
     Delete,
-    /// Runs a final job again, from the start of its counters, with its history kept.
+    /// Runs a final job again, due now, from the start of its counters, without reason and result, with
+    /// its history kept.
     Requeue,
-    /// Makes a Scheduled (or Awaiting) job due now. An Enqueued one is left as it is.
+    /// Makes a Scheduled (or Awaiting) job due now. An Enqueued one is left as it is, which counts as
+    /// done and is written down.
     RunNow,
-    /// Makes a Scheduled or Enqueued job due at another time.
+    /// Makes a Scheduled or Enqueued job due at another time; what else is known of it stays.
     Reschedule(Due),
 }
 
