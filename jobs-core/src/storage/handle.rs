@@ -1,28 +1,56 @@
-//! The one door to a storage.
+//! A storage of any kind, to be handed around.
 
+use std::any::Any;
 use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
 
-use super::Storage;
+use super::finished::{Finished, Watch};
+use super::{Inspect, Storage};
+use crate::job::JobId;
 
 /// A storage of any kind, to be handed around: cheap to clone, and all clones are the same storage.
 ///
 /// Make one for each database and clone it for clients and workers: what shares a handle wakes each
 /// other without the database.
+///
+/// The handle is the one door to its storage: its own methods are those of [`Storage`] with a tracing
+/// span, timing, and another try where that is safe. What only reads is reached by dereferencing.
 #[derive(Clone)]
-pub struct StorageHandle(Arc<dyn Storage>);
+pub struct StorageHandle(Arc<Door>);
+
+struct Door {
+    storage: Box<dyn Storage>,
+    finished: Finished,
+}
 
 impl StorageHandle {
     /// Puts a storage behind the door.
     pub fn new(storage: impl Storage) -> Self {
-        Self(Arc::new(storage))
+        Self(Arc::new(Door {
+            storage: Box::new(storage),
+            finished: Finished::default(),
+        }))
     }
 
     /// The storage itself, if it is of this type.
     pub fn downcast_ref<S: Storage>(&self) -> Option<&S> {
-        let storage: &dyn std::any::Any = self.0.as_ref();
+        let storage: &dyn Any = self.0.storage.as_ref();
         storage.downcast_ref()
+    }
+
+    /// The read side.
+    pub fn inspect(&self) -> &dyn Inspect {
+        self.0.storage.as_ref()
+    }
+
+    /// Tells when this process learns that a job has ended.
+    pub(crate) fn watch(&self, job: JobId) -> Watch<'_> {
+        self.0.finished.watch(job)
+    }
+
+    pub(super) fn finished(&self) -> &Finished {
+        &self.0.finished
     }
 }
 
@@ -32,11 +60,17 @@ impl<S: Storage> From<S> for StorageHandle {
     }
 }
 
+impl From<&Self> for StorageHandle {
+    fn from(handle: &Self) -> Self {
+        handle.clone()
+    }
+}
+
 impl Deref for StorageHandle {
     type Target = dyn Storage;
 
     fn deref(&self) -> &Self::Target {
-        self.0.as_ref()
+        self.0.storage.as_ref()
     }
 }
 

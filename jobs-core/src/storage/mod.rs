@@ -12,9 +12,11 @@
 //! **Places.** A job that waits has exactly one place: a ticket (due now or later) or an entry in the
 //! claim of a worker. A job that is final has none.
 
+mod finished;
 mod handle;
 mod inspect;
 mod memory;
+mod observed;
 mod request;
 mod within;
 
@@ -32,6 +34,7 @@ pub use inspect::{
     Inspect, JobFilter, JobPage, QueueRecord, StatRecord, StateCounts, WorkerRecord,
 };
 pub use memory::MemoryStorage;
+pub(crate) use observed::RETRY_FOR;
 pub use request::{
     Answer, Beat, ClaimRequest, Claimed, ClaimedJob, Command, Flush, Inserted, Orders, Pause,
     Presence, QueueShare, Refusal, Refused, RescueRequest, Rescued, Retention, Settlement, Verb,

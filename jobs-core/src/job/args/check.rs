@@ -10,7 +10,7 @@ use std::cell::{Cell, RefCell};
 use std::fmt::{self, Display, Write as _};
 use std::io;
 
-use serde::ser::{self, Error as _, Serialize, Serializer};
+use serde::ser::{self, Serialize, Serializer};
 
 /// How serde_json passes on a `RawValue`: its text is written as it is.
 const RAW_VALUE: &str = "$serde_json::private::RawValue";
