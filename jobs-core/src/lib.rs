@@ -11,7 +11,10 @@ pub mod handler;
 pub mod job;
 pub mod lifecycle;
 pub mod storage;
+pub mod worker;
 
 mod error;
+mod maintenance;
 
 pub use error::{Error, Result};
+pub use worker::Worker;

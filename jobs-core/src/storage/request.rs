@@ -355,7 +355,8 @@ pub struct Pause {
     pub since: DateTime<Utc>,
 }
 
-/// How long finished jobs are kept. A job's own `keep_for` comes first.
+/// How long finished jobs are kept. A job's own `keep_for` comes first. A time too long for the
+/// storage's calendar ([`Duration::MAX`]) means for ever.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Retention {
     /// Defaults to 7 days.
@@ -364,6 +365,15 @@ pub struct Retention {
     pub failed: Duration,
     /// Defaults to 7 days.
     pub deleted: Duration,
+}
+
+impl Retention {
+    /// Nothing is ever removed.
+    pub const FOREVER: Self = Self {
+        succeeded: Duration::MAX,
+        failed: Duration::MAX,
+        deleted: Duration::MAX,
+    };
 }
 
 impl Default for Retention {

@@ -1,0 +1,190 @@
+//! What all parts of one incarnation of a worker share.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{Mutex as AsyncMutex, Notify};
+use tokio_util::sync::CancellationToken;
+use tracing::warn;
+
+use super::config::Config;
+use super::dispatcher::Appetite;
+use super::held::{Held, Taken};
+use super::ledger::Ledger;
+use super::queues::Queues;
+use super::running::Running;
+use super::settler::Settler;
+use crate::client::Client;
+use crate::handler::{DataMap, Registry, WorkerScope};
+use crate::job::{ClaimId, WorkerId};
+use crate::lifecycle::{Outcome, RetryPolicy, Standing, decide};
+use crate::storage::{ClaimRequest, ClaimedJob, QueueShare, Settlement, StorageHandle};
+
+/// How many unknown kinds are excluded from claims at most; jobs of others are given back each time.
+const MOST_UNKNOWN: usize = 1_000;
+
+/// What all parts of one incarnation of a worker share.
+pub(super) struct Crew {
+    pub(super) id: WorkerId,
+    pub(super) storage: StorageHandle,
+    pub(super) config: Arc<Config>,
+    pub(super) queues: Arc<Queues>,
+    pub(super) registry: Arc<Registry>,
+    pub(super) scope: Arc<WorkerScope>,
+    pub(super) client: Client,
+    pub(super) ledger: Arc<Ledger>,
+    pub(super) settler: Arc<Settler>,
+    pub(super) held: Held,
+    pub(super) running: Running,
+    pub(super) appetite: Appetite,
+    /// Woken when running jobs may have been taken away from this worker.
+    pub(super) check_revoked: Notify,
+    /// Woken when a runner has ended.
+    pub(super) runner_ended: Notify,
+    /// Drops what still runs.
+    pub(super) abort: CancellationToken,
+    /// Held while a job runs that an earlier worker died with: one at a time, so that the next death
+    /// can be blamed on it.
+    pub(super) suspect: AsyncMutex<()>,
+    unknown: Mutex<(BTreeSet<Arc<str>>, Arc<[String]>)>,
+}
+
+/// What a worker was set up with; incarnations come and go.
+#[derive(Clone)]
+pub(super) struct Setup {
+    pub(super) storage: StorageHandle,
+    pub(super) config: Arc<Config>,
+    pub(super) queues: Arc<Queues>,
+    pub(super) registry: Arc<Registry>,
+    pub(super) client: Client,
+    pub(super) data: Arc<DataMap>,
+}
+
+impl Crew {
+    pub(super) fn new(setup: &Setup, id: WorkerId) -> Self {
+        let Setup {
+            storage,
+            config,
+            queues,
+            registry,
+            client,
+            data,
+        } = setup.clone();
+        let ledger = Arc::new(Ledger::default());
+        let settler = Arc::new(Settler::new(storage.clone(), id, Arc::clone(&ledger)));
+        let scope = WorkerScope::new(id, storage.clone(), client.clone(), data);
+        Self {
+            id,
+            held: Held::new(config.concurrency),
+            scope: Arc::new(scope),
+            storage,
+            config,
+            queues,
+            registry,
+            client,
+            ledger,
+            settler,
+            running: Running::default(),
+            appetite: Appetite::default(),
+            check_revoked: Notify::new(),
+            runner_ended: Notify::new(),
+            abort: CancellationToken::new(),
+            suspect: AsyncMutex::new(()),
+            unknown: Mutex::new((BTreeSet::new(), Arc::from([]))),
+        }
+    }
+
+    /// Whether others must take this worker for dead by now.
+    pub(super) fn is_lost(&self) -> bool {
+        self.scope.is_lost()
+    }
+
+    pub(super) fn serves(&self, queue: &str) -> bool {
+        self.queues
+            .patterns()
+            .iter()
+            .any(|pattern| pattern.matches(queue))
+    }
+
+    pub(super) fn claim_request(
+        &self,
+        claim: ClaimId,
+        limit: usize,
+        queues: Vec<QueueShare>,
+    ) -> ClaimRequest {
+        let unknown = self.unknown.lock().unwrap_or_else(PoisonError::into_inner);
+        let unknown_kinds = Arc::clone(&unknown.1);
+        ClaimRequest {
+            worker: self.id,
+            claim,
+            queues,
+            limit,
+            unknown_kinds,
+        }
+    }
+
+    /// A request that only looks; it takes nothing.
+    pub(super) fn claim_request_for_looking(&self) -> ClaimRequest {
+        let shares = self.queues.remainder(1, || 0.5);
+        self.claim_request(ClaimId::new(), 0, shares)
+    }
+
+    /// Whether this worker can run the job. If not, the job goes back, no attempt used, and its kind is
+    /// left out of further claims: another worker, perhaps a newer one, knows it.
+    pub(super) fn knows(&self, taken: &Taken) -> bool {
+        let kind = &taken.job.kind;
+        if self.registry.find(kind).is_some() {
+            return true;
+        }
+        let mut unknown = self.unknown.lock().unwrap_or_else(PoisonError::into_inner);
+        if unknown.0.len() < MOST_UNKNOWN && unknown.0.insert(Arc::clone(kind)) {
+            warn!(
+                kind = &**kind,
+                "this worker knows no job of this kind and leaves it to others; if it should: is the \
+                 crate that declares it linked (`use my_jobs as _;`)?"
+            );
+            unknown.1 = unknown.0.iter().map(|kind| kind.to_string()).collect();
+        }
+        drop(unknown);
+        let reason = format!("worker {} knows no kind `{kind}`", self.id);
+        self.settle_unstarted(taken, Outcome::Released { reason });
+        false
+    }
+
+    pub(super) fn settle_unstarted(&self, taken: &Taken, outcome: Outcome) {
+        self.settle(
+            &taken.job,
+            taken.claim,
+            None,
+            &RetryPolicy::default(),
+            outcome,
+        );
+    }
+
+    pub(super) fn settle(
+        &self,
+        job: &ClaimedJob,
+        claim: ClaimId,
+        ran_for: Option<Duration>,
+        policy: &RetryPolicy,
+        outcome: Outcome,
+    ) {
+        let standing = Standing {
+            attempt: job.attempt,
+            policy,
+        };
+        let transition = decide(&standing, outcome, fastrand::f64());
+        self.settler.put(Settlement {
+            job: job.id,
+            run: job.run,
+            claim,
+            kind: Arc::clone(&job.kind),
+            queue: Arc::clone(&job.queue),
+            attempt: job.attempt,
+            ran_for,
+            ended_ago: Duration::ZERO,
+            transition,
+        });
+    }
+}

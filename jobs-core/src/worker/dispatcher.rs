@@ -1,0 +1,310 @@
+//! Claims jobs for the free slots and hands them to runners.
+//!
+//! One dispatcher serves all queues and kinds of a worker, so that an idle worker asks one question a
+//! second and a busy one takes many jobs with each.
+//!
+//! kill -9 or a lost connection while a claim is under way: either it was not carried out, or its jobs
+//! are this worker's without its knowing. A living worker's next beat gives them back (the claim is
+//! not in the ledger), a dead one's are rescued.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use tokio::sync::{Notify, broadcast};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, warn};
+
+use super::crew::Crew;
+use super::held::Taken;
+use super::prefetch::Prefetch;
+use super::running::Cancelled;
+use crate::error::Result;
+use crate::lifecycle::Outcome;
+use crate::storage::{Claimed, QueueShare, Wake};
+
+/// How many jobs one claim asks for at most.
+const MOST: usize = 1_000;
+
+/// How long the dispatcher waits for a hint before it asks when the next job falls due: a busy queue
+/// gives one sooner, and then the question would have been for nothing.
+const BEFORE_ASKING: Duration = Duration::from_millis(5);
+
+/// How long a job may be held unstarted while every slot is busy.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// The longest pause between two tries to reach a storage that is away.
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+/// What runners tell the dispatcher, without waking it more than is useful.
+#[derive(Debug, Default)]
+pub(super) struct Appetite {
+    /// Woken when the dispatcher said it wants to know and little is left.
+    pub(super) notify: Notify,
+    /// There is more to be had, and nothing to put it in.
+    hungry: AtomicBool,
+    /// "Little" is this many.
+    low_water: AtomicUsize,
+    /// Jobs that have ended since the start.
+    ended: AtomicU64,
+    /// How long they ran, all together, in nanoseconds: 584 years are enough.
+    ran: AtomicU64,
+}
+
+impl Appetite {
+    /// A job ended after running for so long.
+    pub(super) fn job_ended(&self, ran: Duration) {
+        self.ran.fetch_add(ran.as_nanos() as u64, Ordering::Relaxed);
+        self.ended.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A runner took a job, and so many are left.
+    pub(super) fn left(&self, jobs: usize) {
+        if jobs <= self.low_water.load(Ordering::Relaxed)
+            && self.hungry.swap(false, Ordering::AcqRel)
+        {
+            self.notify.notify_one();
+        }
+    }
+
+    /// A slot became free.
+    pub(super) fn slot_free(&self) {
+        if self.hungry.swap(false, Ordering::AcqRel) {
+            self.notify.notify_one();
+        }
+    }
+}
+
+/// The loop that claims.
+pub(super) struct Dispatcher {
+    crew: Arc<Crew>,
+    stop: CancellationToken,
+    prefetch: Prefetch,
+    /// There may be due jobs that were not taken yet.
+    more: bool,
+    /// When to look again although nobody gave a hint.
+    look_at: Instant,
+    /// The next due time was asked for since the queues ran dry.
+    asked: bool,
+    /// How far the turns of weighted queues have come.
+    turn: usize,
+    pause: Duration,
+}
+
+impl Dispatcher {
+    pub(super) fn new(crew: Arc<Crew>, stop: CancellationToken) -> Self {
+        let (now, slots) = (Instant::now(), crew.config.concurrency);
+        Self {
+            crew,
+            stop,
+            prefetch: Prefetch::new(now, slots),
+            more: true,
+            look_at: now,
+            asked: false,
+            turn: 0,
+            pause: Duration::ZERO,
+        }
+    }
+
+    pub(super) async fn run(mut self) {
+        // Listening comes before the first look, so that nothing falls between the two.
+        let mut wake = self.crew.storage.wake();
+        while !self.stop.is_cancelled() {
+            if self.more
+                && let room @ 1.. = self.room()
+            {
+                self.fill(room).await;
+                continue;
+            }
+            self.rest(&mut wake).await;
+        }
+    }
+
+    /// How many jobs to ask for now; 0 if there is nowhere to put them, or it is not worth a claim yet.
+    fn room(&mut self) -> usize {
+        let appetite = &self.crew.appetite;
+        let ran = Duration::from_nanos(appetite.ran.load(Ordering::Relaxed));
+        self.prefetch
+            .look(Instant::now(), appetite.ended.load(Ordering::Relaxed), ran);
+        let target = self.prefetch.target();
+        self.crew
+            .appetite
+            .low_water
+            .store(target / 2, Ordering::Relaxed);
+        if self.crew.is_lost() || self.crew.settler.is_full() {
+            return 0;
+        }
+        // First say that we want to know, then look: a runner that takes a job in between tells us.
+        self.crew.appetite.hungry.store(true, Ordering::Release);
+        let (held, free) = self.crew.held.len_and_free();
+        if held > target / 2 {
+            return 0;
+        }
+        (free + target).saturating_sub(held).min(MOST)
+    }
+
+    async fn fill(&mut self, room: usize) {
+        let shares = self.crew.queues.shares(room, fastrand::f64);
+        let got = match self.claim(room, shares).await {
+            Ok(got) => got,
+            Err(error) => return self.claim_failed(&error).await,
+        };
+        self.more = got >= room;
+        if got < room && self.crew.queues.has_shares() {
+            let left = room - got;
+            let rest = self.crew.queues.remainder(left, fastrand::f64);
+            match self.claim(left, rest).await {
+                Ok(got) => self.more = got >= left,
+                Err(error) => return self.claim_failed(&error).await,
+            }
+        }
+        self.pause = Duration::ZERO;
+        self.asked = false;
+        if !self.more {
+            self.look_at = Instant::now() + jittered(self.crew.config.poll_interval);
+        }
+    }
+
+    async fn claim_failed(&mut self, error: &crate::Error) {
+        self.pause = (self.pause * 2).clamp(Duration::from_millis(20), LONGEST_PAUSE);
+        warn!(%error, "no jobs could be claimed; trying again");
+        let pause = tokio::time::sleep(jittered(self.pause));
+        tokio::select! { () = pause => {}, () = self.stop.cancelled() => {} }
+    }
+
+    async fn claim(&mut self, limit: usize, queues: Vec<QueueShare>) -> Result<usize> {
+        let claim = self.crew.ledger.ask();
+        let request = self.crew.claim_request(claim, limit, queues);
+        let answer = self.crew.storage.claim(&request).await;
+        let Claimed { jobs, paused } = match answer {
+            Ok(claimed) => claimed,
+            Err(error) => {
+                self.crew.ledger.doubt(claim);
+                return Err(error);
+            }
+        };
+        let got = jobs.len();
+        self.crew.ledger.got(claim, got);
+        self.prefetch
+            .weigh(got, jobs.iter().map(|job| job.args.len()).sum());
+        let taken = Instant::now();
+        let queues = jobs.iter().map(|job| &*job.queue);
+        let ranks = self.crew.queues.ranks(queues, &mut self.turn);
+        let jobs = jobs.into_iter().map(|job| Taken { job, claim, taken });
+        let known = ranks
+            .into_iter()
+            .zip(jobs)
+            .filter(|(_, taken)| self.crew.knows(taken));
+        let known: Vec<_> = known.collect();
+        self.crew.start_runners(self.crew.held.put(known));
+        self.release_paused(&paused);
+        Ok(got)
+    }
+
+    /// Waits for a reason to look again.
+    async fn rest(&mut self, wake: &mut broadcast::Receiver<Wake>) {
+        let now = Instant::now();
+        let dry = !self.more && !self.asked;
+        let until = if dry {
+            self.look_at.min(now + BEFORE_ASKING)
+        } else {
+            self.look_at
+        };
+        // Nobody tells when the settler has room again.
+        let until = if self.crew.settler.is_full() {
+            now + BEFORE_ASKING
+        } else {
+            until
+        };
+        let stop = self.stop.clone();
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => {}
+            hint = wake.recv() => self.hints(hint, wake).await,
+            () = self.crew.appetite.notify.notified() => {}
+            () = tokio::time::sleep_until(until.into()) => self.timer(dry).await,
+        }
+    }
+
+    async fn timer(&mut self, dry: bool) {
+        let now = Instant::now();
+        if now >= self.look_at {
+            // Hints may be lost; and jobs that others took may have come back.
+            self.more = true;
+            self.look_at = now + jittered(self.crew.config.poll_interval);
+            let stale = self.crew.held.take_stale(now, PATIENCE);
+            self.release(stale, "held by a busy worker");
+        } else if dry {
+            self.asked = true;
+            let request = self.crew.claim_request_for_looking();
+            // A failure costs nothing: the poll comes anyway.
+            if let Ok(Some(due)) = self.crew.storage.next_due(&request).await {
+                self.look_at = self.look_at.min(Instant::now() + due);
+            }
+        }
+    }
+
+    /// Takes in a hint and all that came with it.
+    async fn hints(
+        &mut self,
+        first: Result<Wake, broadcast::error::RecvError>,
+        wake: &mut broadcast::Receiver<Wake>,
+    ) {
+        use broadcast::error::{RecvError, TryRecvError};
+        let mut next = match first {
+            Err(RecvError::Closed) => {
+                // The storage gives no hints any more: go on polling, but not in a tight loop.
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                return;
+            }
+            Err(RecvError::Lagged(_)) => Some(Wake::Everything),
+            Ok(hint) => Some(hint),
+        };
+        let mut look_for_pauses = false;
+        while let Some(hint) = next {
+            match hint {
+                Wake::Jobs(queue) => self.more |= self.crew.serves(&queue),
+                Wake::Cancelled(job) => self.crew.running.cancel(job, Cancelled::Revoked),
+                Wake::Queues => (self.more, look_for_pauses) = (true, true),
+                Wake::Everything => {
+                    (self.more, look_for_pauses) = (true, true);
+                    self.crew.check_revoked.notify_one();
+                }
+            }
+            next = match wake.try_recv() {
+                Ok(hint) => Some(hint),
+                Err(TryRecvError::Lagged(_)) => Some(Wake::Everything),
+                Err(TryRecvError::Empty | TryRecvError::Closed) => None,
+            };
+        }
+        if look_for_pauses {
+            let request = self.crew.claim_request_for_looking();
+            match self.crew.storage.claim(&request).await {
+                Ok(claimed) => self.release_paused(&claimed.paused),
+                Err(error) => debug!(%error, "which queues are paused is not known yet"),
+            }
+        }
+    }
+
+    fn release_paused(&self, paused: &[Arc<str>]) {
+        if !paused.is_empty() {
+            let jobs = self
+                .crew
+                .held
+                .take_if(|taken| paused.contains(&taken.job.queue));
+            self.release(jobs, "its queue was paused");
+        }
+    }
+
+    fn release(&self, jobs: Vec<Taken>, why: &str) {
+        for taken in jobs {
+            self.crew
+                .settle_unstarted(&taken, Outcome::Released { reason: why.into() });
+        }
+    }
+}
+
+/// A duration that differs by up to a fifth from the given one, so that workers do not march in step.
+pub(super) fn jittered(time: Duration) -> Duration {
+    time.mul_f64(0.8 + 0.4 * fastrand::f64())
+}

@@ -1,0 +1,259 @@
+//! The jobs a worker holds and has not started, and the runners that take them.
+//!
+//! A runner is a task that runs one job after the other and ends when there is none. Whether one is
+//! left is decided under the same lock under which jobs arrive, so that no job can be put down
+//! beside a runner that has just decided to end.
+
+use std::cmp::Ordering;
+use std::collections::BinaryHeap;
+use std::sync::{Mutex, MutexGuard};
+use std::time::{Duration, Instant};
+
+use crate::job::ClaimId;
+use crate::storage::ClaimedJob;
+
+/// A job in this worker's hands.
+#[derive(Debug)]
+pub(super) struct Taken {
+    pub(super) job: ClaimedJob,
+    pub(super) claim: ClaimId,
+    pub(super) taken: Instant,
+}
+
+#[derive(Debug)]
+struct Ranked {
+    rank: usize,
+    priority: i16,
+    seq: u64,
+    taken: Taken,
+}
+
+impl Ranked {
+    fn key(&self) -> (usize, i16, u64) {
+        (self.rank, self.priority, self.seq)
+    }
+}
+
+impl PartialEq for Ranked {
+    fn eq(&self, other: &Self) -> bool {
+        self.key() == other.key()
+    }
+}
+impl Eq for Ranked {}
+impl PartialOrd for Ranked {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+impl Ord for Ranked {
+    /// Reversed: the heap gives the greatest first.
+    fn cmp(&self, other: &Self) -> Ordering {
+        other.key().cmp(&self.key())
+    }
+}
+
+#[derive(Debug, Default)]
+struct State {
+    jobs: BinaryHeap<Ranked>,
+    runners: usize,
+    seq: u64,
+    /// No runner may take anything: the worker has lost touch with its storage, or is shutting down.
+    closed: bool,
+}
+
+/// What is held, and how many runners work on it.
+#[derive(Debug)]
+pub(super) struct Held {
+    slots: usize,
+    state: Mutex<State>,
+}
+
+/// What a runner is told.
+pub(super) enum Next {
+    /// Run this; so many are left.
+    Run(Box<Taken>, usize),
+    /// Nothing to do: end. The runner is not counted any more.
+    End,
+}
+
+impl Held {
+    pub(super) fn new(slots: usize) -> Self {
+        Self {
+            slots,
+            state: Mutex::default(),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// Puts jobs down, each with its rank; answers how many runners to start.
+    pub(super) fn put(&self, jobs: impl IntoIterator<Item = (usize, Taken)>) -> usize {
+        let mut state = self.lock();
+        for (rank, taken) in jobs {
+            let (priority, seq) = (taken.job.priority.get(), state.seq);
+            state.seq += 1;
+            state.jobs.push(Ranked {
+                rank,
+                priority,
+                seq,
+                taken,
+            });
+        }
+        self.runners_wanted(&mut state)
+    }
+
+    fn runners_wanted(&self, state: &mut State) -> usize {
+        if state.closed {
+            return 0;
+        }
+        let more = state
+            .jobs
+            .len()
+            .min(self.slots - state.runners.min(self.slots));
+        state.runners += more;
+        more
+    }
+
+    pub(super) fn next(&self) -> Next {
+        let mut state = self.lock();
+        let next = if state.closed { None } else { state.jobs.pop() };
+        match next {
+            Some(ranked) => Next::Run(Box::new(ranked.taken), state.jobs.len()),
+            None => {
+                state.runners -= 1;
+                Next::End
+            }
+        }
+    }
+
+    /// A runner was dropped in the middle of a job.
+    pub(super) fn runner_dropped(&self) {
+        self.lock().runners -= 1;
+    }
+
+    /// Stops runners from taking more, or lets them again; answers how many to start.
+    pub(super) fn set_closed(&self, closed: bool) -> usize {
+        let mut state = self.lock();
+        state.closed = closed;
+        self.runners_wanted(&mut state)
+    }
+
+    /// Jobs held, and slots that are free.
+    pub(super) fn len_and_free(&self) -> (usize, usize) {
+        let state = self.lock();
+        (state.jobs.len(), self.slots.saturating_sub(state.runners))
+    }
+
+    /// How many runners there are.
+    pub(super) fn runners(&self) -> usize {
+        self.lock().runners
+    }
+
+    /// Takes out the jobs that `unwanted` names.
+    pub(super) fn take_if(&self, mut unwanted: impl FnMut(&Taken) -> bool) -> Vec<Taken> {
+        let mut state = self.lock();
+        if !state.jobs.iter().any(|ranked| unwanted(&ranked.taken)) {
+            return Vec::new();
+        }
+        let all = std::mem::take(&mut state.jobs);
+        let (out, stay): (Vec<_>, Vec<_>) = all.into_iter().partition(|r| unwanted(&r.taken));
+        state.jobs = stay.into();
+        out.into_iter().map(|ranked| ranked.taken).collect()
+    }
+
+    /// Takes out what has been held for longer than `patience` while every slot is busy: another
+    /// worker may have a free one.
+    pub(super) fn take_stale(&self, now: Instant, patience: Duration) -> Vec<Taken> {
+        if self.len_and_free().1 > 0 {
+            return Vec::new();
+        }
+        self.take_if(|taken| now.saturating_duration_since(taken.taken) > patience)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::job::{JobId, Priority};
+
+    fn taken(priority: i16, queue: &str) -> Taken {
+        let job = ClaimedJob {
+            id: JobId::new(),
+            kind: "k".into(),
+            args: String::new(),
+            queue: queue.into(),
+            priority: Priority::new(priority),
+            options: None,
+            attempt: 0,
+            lost: 0,
+            run: 0,
+            due_at: chrono::Utc::now(),
+        };
+        Taken {
+            job,
+            claim: ClaimId::new(),
+            taken: Instant::now(),
+        }
+    }
+
+    fn order(held: &Held) -> Vec<i16> {
+        std::iter::from_fn(|| match held.next() {
+            Next::Run(taken, _) => Some(taken.job.priority.get()),
+            Next::End => None,
+        })
+        .collect()
+    }
+
+    #[test]
+    fn earlier_queues_and_smaller_priorities_come_first() {
+        let held = Held::new(1);
+        let started = held.put([(1, taken(-9, "b")), (0, taken(5, "a")), (0, taken(1, "a"))]);
+        assert_eq!(started, 1);
+        assert_eq!(order(&held), [1, 5, -9]);
+    }
+
+    #[test]
+    fn equal_ones_stay_in_order() {
+        let held = Held::new(1);
+        let jobs: Vec<_> = (0..50).map(|_| taken(0, "a")).collect();
+        let ids: Vec<_> = jobs.iter().map(|taken| taken.job.id).collect();
+        held.put(jobs.into_iter().map(|taken| (0, taken)));
+        let mut got = Vec::new();
+        while let Next::Run(taken, _) = held.next() {
+            got.push(taken.job.id);
+        }
+        assert_eq!(got, ids);
+    }
+
+    #[test]
+    fn there_are_never_more_runners_than_slots() {
+        let held = Held::new(2);
+        assert_eq!(held.put((0..5).map(|_| (0, taken(0, "a")))), 2);
+        assert_eq!(held.put([(0, taken(0, "a"))]), 0);
+        assert_eq!(held.len_and_free(), (6, 0));
+        assert_eq!(order(&held).len(), 6);
+        assert_eq!(held.len_and_free(), (0, 1));
+    }
+
+    #[test]
+    fn closed_means_nothing_starts_until_reopened() {
+        let held = Held::new(2);
+        held.set_closed(true);
+        assert_eq!(held.put([(0, taken(0, "a"))]), 0);
+        assert_eq!(held.set_closed(false), 1);
+        assert_eq!(order(&held).len(), 1);
+    }
+
+    #[test]
+    fn unwanted_jobs_can_be_taken_out() {
+        let held = Held::new(1);
+        held.put([(0, taken(0, "a")), (0, taken(0, "b"))]);
+        let out = held.take_if(|taken| &*taken.job.queue == "a");
+        assert_eq!(out.len(), 1);
+        assert_eq!(held.len_and_free().0, 1);
+    }
+}

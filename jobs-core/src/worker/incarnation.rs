@@ -1,0 +1,287 @@
+//! The life of a worker: start, stop, and starting over when it was taken for dead.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use super::builder::WorkerBuilder;
+use super::crew::{Crew, Setup};
+use super::dispatcher::Dispatcher;
+use super::executor::released;
+use super::heartbeat::{Pulse, beat};
+use super::running::Cancelled;
+use super::{revocation, signals};
+use crate::error::Result;
+use crate::job::WorkerId;
+use crate::lifecycle::RetryPolicy;
+use crate::maintenance::{keep_up, rescue_the_dead};
+use crate::storage::{StorageHandle, WorkerInfo};
+
+/// How long a stopping worker tries to write down its last outcomes when the storage is away.
+const LAST_WORDS: Duration = Duration::from_secs(10);
+
+/// Runs jobs. Any number of workers, in any number of processes, may serve one storage.
+pub struct Worker(Setup);
+
+impl std::fmt::Debug for Worker {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Worker")
+            .field("storage", &self.0.storage)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Worker {
+    /// Sets up a worker for a storage.
+    pub fn builder(storage: impl Into<StorageHandle>) -> WorkerBuilder {
+        WorkerBuilder::new(storage.into())
+    }
+
+    pub(super) fn new(setup: Setup) -> Self {
+        Self(setup)
+    }
+
+    /// Runs until the process is told to stop (Ctrl-C, SIGTERM), then stops cleanly: jobs not started
+    /// go back at once; running ones get their grace, then are cancelled, then go back too.
+    ///
+    /// # Errors
+    ///
+    /// As [`start`](Self::start). Once it runs it does not end by itself: a storage that goes away is
+    /// waited for.
+    pub async fn run(self) -> Result<()> {
+        let running = self.start().await?;
+        if let Err(error) = signals::stop_signal().await {
+            warn!(%error, "signals cannot be received: this worker runs until its process is killed");
+            std::future::pending::<()>().await;
+        }
+        running.stop().await;
+        Ok(())
+    }
+
+    /// Runs until `stop` is ready, then stops cleanly.
+    ///
+    /// # Errors
+    ///
+    /// As [`start`](Self::start).
+    pub async fn run_until(self, stop: impl Future<Output = ()>) -> Result<()> {
+        let running = self.start().await?;
+        stop.await;
+        running.stop().await;
+        Ok(())
+    }
+
+    /// Starts in the background.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the storage cannot be reached now, or if its tables are not of this version.
+    pub async fn start(self) -> Result<RunningWorker> {
+        let Self(setup) = self;
+        setup.storage.check_schema().await?;
+        let incarnation = Incarnation::start(&setup).await?;
+        let stop = CancellationToken::new();
+        let task = tokio::spawn(live(setup, incarnation, stop.clone()));
+        Ok(RunningWorker {
+            stop,
+            task: Some(task),
+        })
+    }
+}
+
+/// A worker that runs in the background. Dropping it lets it run on; [`stop`](Self::stop) ends it.
+#[derive(Debug)]
+pub struct RunningWorker {
+    stop: CancellationToken,
+    task: Option<JoinHandle<()>>,
+}
+
+impl RunningWorker {
+    /// Stops cleanly, and returns when nothing runs any more.
+    pub async fn stop(mut self) {
+        self.stop.cancel();
+        if let Some(task) = self.task.take()
+            && let Err(error) = task.await
+        {
+            tracing::error!(%error, "a worker ended early");
+        }
+    }
+}
+
+/// Lives one incarnation after the other until told to stop.
+async fn live(setup: Setup, first: Incarnation, stop: CancellationToken) {
+    let mut incarnation = first;
+    loop {
+        match incarnation.live(&stop).await {
+            Pulse::Stopped => return incarnation.stop().await,
+            // What still runs there is told to stop, and its outcomes will be refused: nobody waits.
+            Pulse::Dead => {
+                tokio::spawn(incarnation.stop());
+            }
+        }
+        incarnation = loop {
+            match Incarnation::start(&setup).await {
+                Ok(next) => break next,
+                Err(error) => warn!(%error, "a new start failed; trying again"),
+            }
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(Duration::from_secs(1)) => {}
+            }
+        };
+    }
+}
+
+struct Incarnation {
+    crew: Arc<Crew>,
+    /// Stops claiming and the rounds of maintenance.
+    halt: CancellationToken,
+    /// Stops the sign of life; last of all, so that nobody takes what is still running.
+    quiet: CancellationToken,
+    heartbeat: JoinHandle<Pulse>,
+    settler: JoinHandle<()>,
+    rounds: Vec<JoinHandle<()>>,
+}
+
+impl Incarnation {
+    async fn start(setup: &Setup) -> Result<Self> {
+        let id = WorkerId::new();
+        let crew = Arc::new(Crew::new(setup, id));
+        crew.storage.register(&info(setup, id)).await?;
+        info!(worker = %id, storage = crew.storage.name(), "worker started");
+        let (halt, quiet) = (CancellationToken::new(), CancellationToken::new());
+        let liveness = crew.config.liveness;
+        let storage = || crew.storage.clone();
+        let rescuer = rescue_the_dead(storage(), id, liveness.death, liveness.watch, halt.clone());
+        let rounds = vec![
+            tokio::spawn(Dispatcher::new(Arc::clone(&crew), halt.clone()).run()),
+            tokio::spawn(revocation::watch(Arc::clone(&crew), quiet.clone())),
+            tokio::spawn(rescuer),
+            tokio::spawn(keep_up(storage(), crew.config.retention, halt.clone())),
+        ];
+        let heartbeat = tokio::spawn(beat(Arc::clone(&crew), quiet.clone()));
+        let settler = tokio::spawn(Arc::clone(&crew.settler).run());
+        Ok(Self {
+            crew,
+            halt,
+            quiet,
+            heartbeat,
+            settler,
+            rounds,
+        })
+    }
+
+    /// Waits for the end: told to stop, or taken for dead.
+    async fn live(&mut self, stop: &CancellationToken) -> Pulse {
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => Pulse::Stopped,
+            pulse = &mut self.heartbeat => pulse.unwrap_or_else(|error| {
+                // Without a heartbeat this incarnation will be taken for dead: start over at once.
+                tracing::error!(%error, "the heartbeat ended early");
+                Pulse::Dead
+            }),
+        }
+    }
+
+    /// Ends this incarnation: stop claiming, give back what has not started, wait for what runs, cancel
+    /// it, wait again, drop and give back the rest, write everything down, say goodbye.
+    async fn stop(self) {
+        let Self {
+            crew,
+            halt,
+            quiet,
+            heartbeat,
+            settler,
+            rounds,
+        } = self;
+        halt.cancel();
+        crew.held.set_closed(true);
+        for taken in crew.held.take_if(|_| true) {
+            crew.settle_unstarted(&taken, released("its worker was shut down"));
+        }
+        let (grace, stop_grace) = (crew.config.grace, crew.config.stop_grace);
+        if !wait_for_runners(&crew, grace).await {
+            info!(worker = %crew.id, "cancelling what still runs");
+            crew.running.cancel_all(Cancelled::Shutdown);
+            if !wait_for_runners(&crew, stop_grace).await {
+                drop_the_rest(&crew).await;
+            }
+        }
+        // The dispatcher may have had a claim under way.
+        let dispatcher = rounds.into_iter().next();
+        if let Some(dispatcher) = dispatcher {
+            let _ = tokio::time::timeout(Duration::from_secs(5), dispatcher).await;
+        }
+        for taken in crew.held.take_if(|_| true) {
+            crew.settle_unstarted(&taken, released("its worker was shut down"));
+        }
+        crew.settler.stop();
+        if tokio::time::timeout(LAST_WORDS, settler).await.is_err() {
+            warn!(worker = %crew.id, "the storage is away: what was not written down will run again");
+        }
+        quiet.cancel();
+        // One that ended by itself was heard already, and must not be awaited twice.
+        if !heartbeat.is_finished() {
+            let _ = heartbeat.await;
+        }
+        match tokio::time::timeout(LAST_WORDS, crew.storage.retire(crew.id)).await {
+            Ok(Ok(())) => info!(worker = %crew.id, "worker stopped"),
+            Ok(Err(error)) => warn!(worker = %crew.id, %error, "worker stopped without a goodbye"),
+            Err(_) => warn!(worker = %crew.id, "worker stopped without a goodbye"),
+        }
+    }
+}
+
+fn info(setup: &Setup, id: WorkerId) -> WorkerInfo {
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname")
+        .ok()
+        .or_else(|| std::env::var("HOSTNAME").ok())
+        .or_else(|| std::env::var("COMPUTERNAME").ok());
+    let mut info = WorkerInfo::new(id);
+    info.host = host.unwrap_or_default().trim().to_owned();
+    info.queues = setup.queues.names();
+    info.kinds = setup
+        .registry
+        .names()
+        .into_iter()
+        .map(str::to_owned)
+        .collect();
+    info.concurrency = setup.config.concurrency;
+    info
+}
+
+/// Waits until no runner is left; answers whether that came about in time.
+async fn wait_for_runners(crew: &Crew, patience: Duration) -> bool {
+    let end = Instant::now() + patience;
+    loop {
+        // Asked for before looking, so that one that ends in between is noticed.
+        let ended = crew.runner_ended.notified();
+        tokio::pin!(ended);
+        ended.as_mut().enable();
+        if crew.held.runners() == 0 {
+            return true;
+        }
+        if tokio::time::timeout_at(end.into(), ended).await.is_err() {
+            return crew.held.runners() == 0;
+        }
+    }
+}
+
+async fn drop_the_rest(crew: &Crew) {
+    crew.abort.cancel();
+    wait_for_runners(crew, Duration::from_secs(1)).await;
+    for run in crew.running.drain() {
+        warn!(job = %run.job.id, kind = &*run.job.kind, "dropped: it did not stop when told to");
+        let outcome = released("its worker was shut down");
+        crew.settle(
+            &run.job,
+            run.claim,
+            Some(run.started.elapsed()),
+            &RetryPolicy::default(),
+            outcome,
+        );
+    }
+}

@@ -1,0 +1,25 @@
+//! Runs jobs.
+//!
+//! A [`Worker`] has these parts, each a file: the *dispatcher* claims jobs and holds a few, *runners*
+//! take them from there and run them (`executor`), the *settler* writes down how they ended, the
+//! *heartbeat* shows that the worker lives, and *revocation* notices what was taken away. They share a
+//! `Crew`, which is one incarnation: a worker that others took for dead starts over with a new one.
+
+mod builder;
+mod config;
+mod crew;
+mod dispatcher;
+mod executor;
+mod heartbeat;
+mod held;
+mod incarnation;
+mod ledger;
+mod prefetch;
+mod queues;
+mod revocation;
+mod running;
+mod settler;
+mod signals;
+
+pub use builder::WorkerBuilder;
+pub use incarnation::{RunningWorker, Worker};

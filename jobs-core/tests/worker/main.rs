@@ -1,0 +1,8 @@
+//! The worker, on the memory storage: a module per topic.
+
+mod cancelling;
+mod losing;
+mod order;
+mod outcomes;
+mod setup;
+mod stopping;
