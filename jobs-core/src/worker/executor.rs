@@ -127,7 +127,11 @@ impl Crew {
             return self.settle(&run.job, claim, None, &policy, outcome);
         }
         let span = debug_span!("job", kind = entry.kind, %id, attempt = context.attempt());
-        let outcome = run_handler(entry, context, timeout).instrument(span).await;
+        let outcome = self
+            .client
+            .scope(run_handler(entry, context, timeout))
+            .instrument(span)
+            .await;
         let Some(run) = self.running.end(id) else {
             return;
         };

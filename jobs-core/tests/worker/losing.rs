@@ -59,7 +59,7 @@ async fn the_jobs_of_a_dead_worker_run_again() {
 #[tokio::test]
 async fn a_job_that_was_lost_three_times_is_failed() {
     let storage = storage();
-    let job = kind("lost_thrice", JobDefaults::NONE, |_| {
+    kind("lost_thrice", JobDefaults::NONE, |_| {
         Box::pin(async { done() })
     });
     let other = kind("mere_neighbour", JobDefaults::NONE, |_| {
@@ -83,7 +83,6 @@ async fn a_job_that_was_lost_three_times_is_failed() {
     let record = storage.job(id).await.unwrap().unwrap();
     let words = "its worker died 3 times while running it";
     assert_eq!(record.reason.as_deref(), Some(words));
-    drop(job);
 }
 
 #[tokio::test]

@@ -6,7 +6,6 @@ use std::sync::{Arc, LazyLock, Mutex};
 use std::time::{Duration, Instant};
 
 use jobs_core::Worker;
-use jobs_core::client::Client;
 use jobs_core::handler::{BoxFuture, JobContext, JobEntry};
 use jobs_core::job::{JobDefaults, JobId, JobRecord, NewJob, State};
 use jobs_core::lifecycle::Outcome;
@@ -121,9 +120,4 @@ impl Counter {
     pub(crate) fn get(&self) -> usize {
         self.0.load(Ordering::SeqCst)
     }
-}
-
-/// A client of a storage.
-pub(crate) fn client(storage: &StorageHandle) -> Client {
-    Client::new(storage.clone())
 }
