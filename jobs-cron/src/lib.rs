@@ -1,4 +1,8 @@
-//! Schedules for `jobs`: a cron dialect that says what it means, and its times.
+#![cfg_attr(feature = "times", doc = include_str!("../README.md"))]
+#![cfg_attr(
+    not(feature = "times"),
+    doc = "Schedules for `jobs`: the parser alone, without their times (feature `times`)."
+)]
 
 mod calendar;
 mod days;

@@ -87,7 +87,7 @@ impl Schedule {
             }
             Times::Calendar(instants) => instants.next(from),
         }?;
-        debug_assert!(next > after, "{self} gave {next} as the next after {after}");
+        assert!(next > after, "{self} gave {next} as the next after {after}");
         Some(next).filter(|next| self.ends.is_none_or(|end| *next <= end))
     }
 
@@ -114,7 +114,7 @@ impl Schedule {
             }
             Times::Calendar(instants) => instants.previous(from),
         }?;
-        debug_assert!(
+        assert!(
             previous < before,
             "{self} gave {previous} as the previous before {before}"
         );

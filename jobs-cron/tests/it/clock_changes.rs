@@ -117,6 +117,20 @@ fn an_interval_runs_through_the_gap() {
 }
 
 #[test]
+fn an_hourly_run_at_half_past_is_made_up_for_after_the_gap() {
+    gives(
+        Tz::Europe__Berlin,
+        "30 * * * *",
+        "2027-03-28T00:00:00Z",
+        &[
+            "2027-03-28T01:30:00+01:00",
+            "2027-03-28T03:00:00+02:00",
+            "2027-03-28T03:30:00+02:00",
+        ],
+    );
+}
+
+#[test]
 fn a_day_without_midnight_begins_at_one() {
     gives(
         Tz::America__Sao_Paulo,

@@ -162,6 +162,53 @@ fn a_schedule_of_one_second_loses_no_run_to_a_late_look() {
 }
 
 #[test]
+fn a_year_of_schedulers_that_come_and_go_runs_each_occurrence_once() {
+    fastrand::seed(2);
+    let all = MisfireRule {
+        misfire: Misfire::All,
+        cap: 1_000,
+        ..MisfireRule::default()
+    };
+    for text in [
+        "*/30 * * * *",
+        "15,45 2 * * *",
+        "0 9 L * *",
+        "30 1 * * SUN",
+        "@every 7h",
+    ] {
+        let schedule = Schedule::builder(text)
+            .zone("Europe/Berlin")
+            .build()
+            .unwrap();
+        let start = utc("2026-01-01T00:00:00Z");
+        let (mut stored, mut now, mut ran) = (start, start, std::collections::BTreeMap::new());
+        while now < start + TimeDelta::days(366) {
+            now += TimeDelta::seconds(fastrand::i64(1..40_000));
+            // Some of them look at what another one has just stored, some at what it was before.
+            let before = stored;
+            for _ in 0..3 {
+                let last = if fastrand::bool() { before } else { stored };
+                let due = schedule.due(last, now - TimeDelta::seconds(fastrand::i64(0..5)), &all);
+                assert_eq!(due.skipped_from, None);
+                for occurrence in due.run {
+                    *ran.entry(occurrence).or_insert(0) += 1;
+                }
+                stored = stored.max(due.last);
+            }
+        }
+        let expected: Vec<_> = schedule
+            .upcoming(start)
+            .take_while(|at| *at <= stored)
+            .collect();
+        assert!(ran.keys().eq(expected.iter()), "{text}");
+        assert!(
+            ran.values().any(|times| *times > 1),
+            "{text}: nothing was tried twice"
+        );
+    }
+}
+
+#[test]
 fn a_year_down_costs_no_more_than_what_runs() {
     let schedule = Schedule::parse("* * * * * *").unwrap();
     let (last, now) = (utc("2025-11-22T10:00:00Z"), utc("2026-11-22T10:00:00.5Z"));

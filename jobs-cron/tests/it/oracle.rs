@@ -192,8 +192,8 @@ fn over_clock_changes_of_every_kind() {
             agrees(
                 text,
                 tz,
-                before - TimeDelta::days(2),
-                before + TimeDelta::days(3),
+                before - TimeDelta::days(1),
+                before + TimeDelta::days(2),
                 60,
             );
         }
