@@ -47,7 +47,14 @@ pub(super) struct Crew {
     /// Held while a job runs that an earlier worker died with: one at a time, so that the next death
     /// can be blamed on it.
     pub(super) suspect: AsyncMutex<()>,
-    unknown: Mutex<(BTreeSet<Arc<str>>, Arc<[String]>)>,
+    unknown: Mutex<Unknown>,
+}
+
+/// Kinds that claims leave to others, and the same as claims want it.
+#[derive(Default)]
+struct Unknown {
+    kinds: BTreeSet<Arc<str>>,
+    listed: Arc<[String]>,
 }
 
 /// What a worker was set up with; incarnations come and go.
@@ -91,7 +98,7 @@ impl Crew {
             runner_ended: Notify::new(),
             abort: CancellationToken::new(),
             suspect: AsyncMutex::new(()),
-            unknown: Mutex::new((BTreeSet::new(), Arc::from([]))),
+            unknown: Mutex::default(),
         }
     }
 
@@ -114,7 +121,7 @@ impl Crew {
         queues: Vec<QueueShare>,
     ) -> ClaimRequest {
         let unknown = self.unknown.lock().unwrap_or_else(PoisonError::into_inner);
-        let unknown_kinds = Arc::clone(&unknown.1);
+        let unknown_kinds = Arc::clone(&unknown.listed);
         ClaimRequest {
             worker: self.id,
             claim,
@@ -138,13 +145,13 @@ impl Crew {
             return true;
         }
         let mut unknown = self.unknown.lock().unwrap_or_else(PoisonError::into_inner);
-        if unknown.0.len() < MOST_UNKNOWN && unknown.0.insert(Arc::clone(kind)) {
+        if unknown.kinds.len() < MOST_UNKNOWN && unknown.kinds.insert(Arc::clone(kind)) {
             warn!(
                 kind = &**kind,
                 "this worker knows no job of this kind and leaves it to others; if it should: is the \
                  crate that declares it linked (`use my_jobs as _;`)?"
             );
-            unknown.1 = unknown.0.iter().map(|kind| kind.to_string()).collect();
+            unknown.listed = unknown.kinds.iter().map(|kind| kind.to_string()).collect();
         }
         drop(unknown);
         let reason = format!("worker {} knows no kind `{kind}`", self.id);
