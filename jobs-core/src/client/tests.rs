@@ -1,1 +1,25 @@
+mod builder;
+mod many;
+mod operations;
+mod within;
 
+use serde::Serialize;
+
+use crate::job::Job;
+
+/// A job to enqueue.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct Note {
+    pub(super) text: String,
+}
+
+impl Job for Note {
+    const KIND: &'static str = "note";
+    type Output = String;
+}
+
+pub(super) fn note(text: impl ToString) -> Note {
+    Note {
+        text: text.to_string(),
+    }
+}

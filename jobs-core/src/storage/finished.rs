@@ -51,6 +51,11 @@ impl Finished {
         }
     }
 
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.jobs().len()
+    }
+
     fn jobs(&self) -> MutexGuard<'_, HashMap<JobId, Watched>> {
         self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
     }

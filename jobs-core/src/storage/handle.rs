@@ -49,6 +49,12 @@ impl StorageHandle {
         self.0.finished.watch(job)
     }
 
+    /// How many jobs somebody in this process waits for.
+    #[cfg(test)]
+    pub(crate) fn watchers(&self) -> usize {
+        self.0.finished.len()
+    }
+
     pub(super) fn finished(&self) -> &Finished {
         &self.0.finished
     }

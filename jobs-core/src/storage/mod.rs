@@ -17,6 +17,8 @@ mod handle;
 mod inspect;
 mod memory;
 mod observed;
+#[cfg(test)]
+pub(crate) mod probe;
 mod request;
 mod within;
 

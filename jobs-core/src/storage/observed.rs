@@ -6,9 +6,10 @@
 //! by its own rules, for longer.
 
 use std::future::Future;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::runtime::Handle;
+use tokio::time::Instant;
 use tracing::{Instrument, debug_span, field, warn};
 
 use super::{
@@ -219,3 +220,6 @@ fn pause_before(tries: u32, left: Duration) -> Option<Duration> {
     // Without tokio there is nothing to wait with.
     (pause < left && Handle::try_current().is_ok()).then_some(pause)
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,139 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use super::super::probe::{Fault, Probe, conflict, rejected, unavailable};
+use super::super::{ClaimRequest, MemoryStorage};
+use super::*;
+use crate::job::ClaimId;
+
+fn jobs() -> [NewJob; 2] {
+    [1, 2].map(|_| NewJob::new(JobId::new(), "note", "{}"))
+}
+
+/// A storage that fails every statement with this, and how many there were.
+fn failing(error: fn() -> Error) -> (StorageHandle, Arc<AtomicU32>) {
+    let count = Arc::new(AtomicU32::new(0));
+    let counted = Arc::clone(&count);
+    let probe = Probe::failing(move |_, _| {
+        counted.fetch_add(1, Ordering::SeqCst);
+        Fault::Before(error())
+    });
+    (StorageHandle::new(probe), count)
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_insert_is_tried_for_as_long_as_it_may() {
+    let (storage, tries) = failing(unavailable);
+    let start = Instant::now();
+    let error = storage.insert(&jobs()).await.unwrap_err();
+    assert!(matches!(error, Error::Unavailable { .. }));
+    let took = start.elapsed();
+    assert!(
+        took > RETRY_FOR - LONGEST_PAUSE && took <= RETRY_FOR,
+        "{took:?}"
+    );
+    // The pauses grow: an absent storage is not hammered.
+    let tries = tries.load(Ordering::SeqCst);
+    assert!((15..80).contains(&tries), "{tries}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_time_there_is_one_try() {
+    let (storage, tries) = failing(unavailable);
+    let answer = storage.insert_retrying(&jobs(), Duration::ZERO).await;
+    assert!(answer.is_err());
+    assert_eq!(tries.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_wrong_with_the_request_is_not_tried_again() {
+    let (storage, tries) = failing(rejected);
+    assert!(storage.insert(&jobs()).await.is_err());
+    assert_eq!(tries.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_conflict_of_any_verb_is_tried_again_but_not_for_ever() {
+    let (storage, tries) = failing(conflict);
+    let command = Command {
+        verb: super::super::Verb::Delete,
+        jobs: vec![JobId::new()],
+        actor: "test".into(),
+        reason: None,
+    };
+    let start = Instant::now();
+    let error = storage.command(&command).await.unwrap_err();
+    assert!(error.is_conflict());
+    assert!(start.elapsed() <= CONFLICTS_FOR);
+    assert!(tries.load(Ordering::SeqCst) > 3);
+}
+
+#[test]
+fn without_a_runtime_there_is_nothing_to_wait_with() {
+    assert_eq!(pause_before(1, RETRY_FOR), None);
+}
+
+#[tokio::test]
+async fn the_storage_behind_the_door_is_found() {
+    let storage = StorageHandle::new(MemoryStorage::new());
+    assert!(storage.downcast_ref::<MemoryStorage>().is_some());
+    assert!(storage.clone().downcast_ref::<Probe>().is_none());
+    assert_eq!(storage.inspect().counts().await.unwrap().unfinished(), 0);
+}
+
+#[tokio::test]
+async fn verbs_have_a_span_with_their_timing() {
+    let seen = Arc::new(Seen::default());
+    let guard = tracing::subscriber::set_default(Arc::clone(&seen));
+    let storage = StorageHandle::new(MemoryStorage::new());
+    storage.insert(&jobs()).await.unwrap();
+    let request = ClaimRequest {
+        worker: WorkerId::new(),
+        claim: ClaimId::new(),
+        queues: Vec::new(),
+        limit: 0,
+        unknown_kinds: [].into(),
+    };
+    storage.next_due(&request).await.unwrap();
+    drop(guard);
+    let fields = seen.0.lock().unwrap().join(" ");
+    for expected in [
+        r#"verb="insert""#,
+        r#"storage="memory""#,
+        "items=2",
+        "tries=1",
+        "micros=",
+    ] {
+        assert!(fields.contains(expected), "{fields} should have {expected}");
+    }
+    assert!(fields.contains(r#"verb="next_due""#), "{fields}");
+}
+
+/// Keeps the fields of all spans.
+#[derive(Default)]
+struct Seen(std::sync::Mutex<Vec<String>>);
+
+struct Fields<'s>(&'s Seen);
+
+impl field::Visit for Fields<'_> {
+    fn record_debug(&mut self, field: &field::Field, value: &dyn std::fmt::Debug) {
+        self.0.0.lock().unwrap().push(format!("{field}={value:?}"));
+    }
+}
+
+impl tracing::Subscriber for Seen {
+    fn enabled(&self, _: &tracing::Metadata<'_>) -> bool {
+        true
+    }
+    fn new_span(&self, span: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+        span.record(&mut Fields(self));
+        tracing::span::Id::from_u64(1)
+    }
+    fn record(&self, _: &tracing::span::Id, values: &tracing::span::Record<'_>) {
+        values.record(&mut Fields(self));
+    }
+    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+    fn event(&self, _: &tracing::Event<'_>) {}
+    fn enter(&self, _: &tracing::span::Id) {}
+    fn exit(&self, _: &tracing::span::Id) {}
+}

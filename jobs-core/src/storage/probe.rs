@@ -1,0 +1,236 @@
+//! A storage in memory that counts statements, holds them up, and fails them.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use tokio::sync::{Semaphore, broadcast};
+
+use super::{
+    Answer, Beat, ClaimRequest, Claimed, Command, Flush, Inserted, Inspect, JobFilter, JobPage,
+    MemoryStorage, Orders, Pause, Presence, QueueRecord, Refused, RescueRequest, Rescued,
+    Retention, StatRecord, StateCounts, Storage, Wake, WorkerInfo, WorkerRecord,
+};
+use crate::error::{Error, Result};
+use crate::job::{AttemptRecord, EventRecord, JobId, JobRecord, NewJob, WorkerId};
+
+/// What happens to one statement.
+pub(crate) enum Fault {
+    None,
+    /// Fails, with nothing done.
+    Before(Error),
+    /// Is carried out, but the caller gets an error.
+    After(Error),
+    Panic,
+}
+
+type Faults = Box<dyn FnMut(&'static str, &[NewJob]) -> Fault + Send>;
+
+/// A storage in memory under the control of a test. Clones are the same.
+#[derive(Clone)]
+pub(crate) struct Probe(Arc<Inner>);
+
+struct Inner {
+    memory: MemoryStorage,
+    inserts: Mutex<Vec<usize>>,
+    faults: Mutex<Faults>,
+    gate: Option<Semaphore>,
+}
+
+impl Probe {
+    /// Lets everything through.
+    pub(crate) fn new() -> Self {
+        Self::build(None, |_, _| Fault::None)
+    }
+
+    /// Holds inserts until they are [let through](Self::open).
+    pub(crate) fn gated() -> Self {
+        Self::build(Some(Semaphore::new(0)), |_, _| Fault::None)
+    }
+
+    /// Fails statements, of which it is told the verb and the jobs to be inserted.
+    pub(crate) fn failing(
+        faults: impl FnMut(&'static str, &[NewJob]) -> Fault + Send + 'static,
+    ) -> Self {
+        Self::build(None, faults)
+    }
+
+    /// Both.
+    pub(crate) fn gated_failing(
+        faults: impl FnMut(&'static str, &[NewJob]) -> Fault + Send + 'static,
+    ) -> Self {
+        Self::build(Some(Semaphore::new(0)), faults)
+    }
+
+    fn build(
+        gate: Option<Semaphore>,
+        faults: impl FnMut(&'static str, &[NewJob]) -> Fault + Send + 'static,
+    ) -> Self {
+        Self(Arc::new(Inner {
+            memory: MemoryStorage::new(),
+            inserts: Mutex::default(),
+            faults: Mutex::new(Box::new(faults)),
+            gate,
+        }))
+    }
+
+    /// Lets this many inserts through.
+    pub(crate) fn open(&self, inserts: usize) {
+        self.0.gate.as_ref().unwrap().add_permits(inserts);
+    }
+
+    /// How many jobs each insert had that was let through.
+    pub(crate) fn inserts(&self) -> Vec<usize> {
+        self.0.inserts.lock().unwrap().clone()
+    }
+
+    /// How many jobs are stored.
+    pub(crate) async fn stored(&self) -> u64 {
+        self.counts().await.unwrap().enqueued
+    }
+
+    fn fault(&self, verb: &'static str, jobs: &[NewJob]) -> Fault {
+        (self.0.faults.lock().unwrap())(verb, jobs)
+    }
+}
+
+pub(crate) fn unavailable() -> Error {
+    Error::Unavailable {
+        doing: "probe".into(),
+        source: "connection reset".into(),
+    }
+}
+
+pub(crate) fn conflict() -> Error {
+    Error::Conflict {
+        doing: "probe".into(),
+        source: "deadlock".into(),
+    }
+}
+
+pub(crate) fn rejected() -> Error {
+    Error::Rejected {
+        doing: "probe".into(),
+        source: "no such value".into(),
+    }
+}
+
+#[async_trait]
+impl Storage for Probe {
+    fn name(&self) -> &'static str {
+        "probe"
+    }
+    fn now(&self) -> DateTime<Utc> {
+        self.0.memory.now()
+    }
+    async fn insert(&self, jobs: &[NewJob]) -> Result<Vec<Inserted>> {
+        if let Some(gate) = &self.0.gate {
+            gate.acquire().await.unwrap().forget();
+        }
+        self.0.inserts.lock().unwrap().push(jobs.len());
+        let fault = self.fault("insert", jobs);
+        match fault {
+            Fault::None => self.0.memory.insert(jobs).await,
+            Fault::Before(error) => Err(error),
+            Fault::After(error) => {
+                self.0.memory.insert(jobs).await?;
+                Err(error)
+            }
+            Fault::Panic => panic!("the storage panics"),
+        }
+    }
+    async fn claim(&self, request: &ClaimRequest) -> Result<Claimed> {
+        self.0.memory.claim(request).await
+    }
+    async fn next_due(&self, request: &ClaimRequest) -> Result<Option<Duration>> {
+        self.0.memory.next_due(request).await
+    }
+    async fn settle(&self, flush: &Flush) -> Result<Vec<Refused>> {
+        self.0.memory.settle(flush).await
+    }
+    async fn register(&self, worker: &WorkerInfo) -> Result<()> {
+        self.0.memory.register(worker).await
+    }
+    async fn beat(&self, beat: &Beat) -> Result<Orders> {
+        self.0.memory.beat(beat).await
+    }
+    async fn suspect(&self, worker: WorkerId, job: Option<JobId>) -> Result<()> {
+        self.0.memory.suspect(worker, job).await
+    }
+    async fn retire(&self, worker: WorkerId) -> Result<()> {
+        self.0.memory.retire(worker).await
+    }
+    async fn presences(&self) -> Result<Vec<Presence>> {
+        self.0.memory.presences().await
+    }
+    async fn rescue(&self, request: &RescueRequest) -> Result<Rescued> {
+        self.0.memory.rescue(request).await
+    }
+    async fn revoked(&self, runs: &[(JobId, i32)]) -> Result<Vec<JobId>> {
+        self.0.memory.revoked(runs).await
+    }
+    async fn command(&self, command: &Command) -> Result<Vec<Answer>> {
+        let fault = self.fault("command", &[]);
+        match fault {
+            Fault::Before(error) => Err(error),
+            Fault::After(error) => {
+                self.0.memory.command(command).await?;
+                Err(error)
+            }
+            _ => self.0.memory.command(command).await,
+        }
+    }
+    async fn pause(&self, queue: &str, pause: Option<&Pause>) -> Result<()> {
+        self.0.memory.pause(queue, pause).await
+    }
+    async fn tick(&self) -> Result<()> {
+        self.0.memory.tick().await
+    }
+    async fn retain(&self, retention: &Retention) -> Result<u64> {
+        self.0.memory.retain(retention).await
+    }
+    async fn migrate(&self) -> Result<()> {
+        self.0.memory.migrate().await
+    }
+    async fn check_schema(&self) -> Result<()> {
+        self.0.memory.check_schema().await
+    }
+    fn wake(&self) -> broadcast::Receiver<Wake> {
+        self.0.memory.wake()
+    }
+    fn wakes_across_processes(&self) -> bool {
+        self.0.memory.wakes_across_processes()
+    }
+}
+
+#[async_trait]
+impl Inspect for Probe {
+    async fn job(&self, id: JobId) -> Result<Option<JobRecord>> {
+        match self.fault("job", &[]) {
+            Fault::Before(error) => Err(error),
+            _ => self.0.memory.job(id).await,
+        }
+    }
+    async fn jobs(&self, filter: &JobFilter) -> Result<JobPage> {
+        self.0.memory.jobs(filter).await
+    }
+    async fn attempts(&self, id: JobId) -> Result<Vec<AttemptRecord>> {
+        self.0.memory.attempts(id).await
+    }
+    async fn events(&self, id: JobId) -> Result<Vec<EventRecord>> {
+        self.0.memory.events(id).await
+    }
+    async fn counts(&self) -> Result<StateCounts> {
+        self.0.memory.counts().await
+    }
+    async fn queues(&self) -> Result<Vec<QueueRecord>> {
+        self.0.memory.queues().await
+    }
+    async fn workers(&self) -> Result<Vec<WorkerRecord>> {
+        self.0.memory.workers().await
+    }
+    async fn stats(&self, from: DateTime<Utc>, to: DateTime<Utc>) -> Result<Vec<StatRecord>> {
+        self.0.memory.stats(from, to).await
+    }
+}
