@@ -18,6 +18,10 @@ use crate::storage::Verb;
 const FIRST_PAUSE: Duration = Duration::from_millis(2);
 const LONGEST_PAUSE: Duration = Duration::from_millis(250);
 
+/// What each job that this process waits for adds to the pauses of all of them: however many there are,
+/// the storage is asked 2,000 times a second at most.
+const PAUSE_EACH: Duration = Duration::from_micros(500);
+
 /// A job that was enqueued, and that returns a `T`. Cheap to clone; dropping it does nothing to the job.
 pub struct JobHandle<T> {
     id: JobId,
@@ -100,7 +104,9 @@ impl<T> JobHandle<T> {
             if left == Some(Duration::ZERO) {
                 return Ok(None);
             }
-            let _ = timeout(pause.min(left.unwrap_or(pause)), ended).await;
+            let crowd = PAUSE_EACH.saturating_mul(client.storage().watched());
+            let wait = pause.max(crowd);
+            let _ = timeout(wait.min(left.unwrap_or(wait)), ended).await;
             pause = (pause + pause / 2).min(LONGEST_PAUSE);
         }
     }

@@ -51,9 +51,10 @@ impl Finished {
         }
     }
 
-    #[cfg(test)]
-    pub(super) fn len(&self) -> usize {
-        self.jobs().len()
+    /// How many jobs are watched.
+    pub(super) fn watched(&self) -> u32 {
+        let watched = self.watched.load(Ordering::SeqCst);
+        u32::try_from(watched).unwrap_or(u32::MAX)
     }
 
     fn jobs(&self) -> MutexGuard<'_, HashMap<JobId, Watched>> {

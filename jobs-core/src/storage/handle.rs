@@ -50,9 +50,8 @@ impl StorageHandle {
     }
 
     /// How many jobs somebody in this process waits for.
-    #[cfg(test)]
-    pub(crate) fn watchers(&self) -> usize {
-        self.0.finished.len()
+    pub(crate) fn watched(&self) -> u32 {
+        self.0.finished.watched()
     }
 
     pub(super) fn finished(&self) -> &Finished {

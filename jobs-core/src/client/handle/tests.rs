@@ -68,7 +68,7 @@ fn failure() -> Transition {
 
 /// Waits until somebody waits for the job, enqueued and not yet taken.
 async fn watched(storage: &StorageHandle) {
-    while storage.watchers() == 0 {
+    while storage.watched() == 0 {
         tokio::task::yield_now().await;
     }
 }
@@ -88,7 +88,7 @@ async fn the_result_of_a_job_that_ends_here_comes_at_once() {
     assert_eq!(result.unwrap(), "done");
     // Time stands still as long as somebody has something to do: nobody had to wait.
     assert_eq!(heard, ended);
-    assert_eq!(client.storage().watchers(), 0);
+    assert_eq!(client.storage().watched(), 0);
 }
 
 #[tokio::test(start_paused = true)]
@@ -213,4 +213,28 @@ async fn waiting_outlives_a_short_absence_of_the_storage() {
     });
     let job = Client::new(gone).enqueue(note("x")).await.unwrap();
     assert!(matches!(job.result().await, Err(Error::Unavailable { .. })));
+}
+
+#[tokio::test(start_paused = true)]
+async fn however_many_wait_the_storage_is_asked_in_measure() {
+    let looks = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let counted = std::sync::Arc::clone(&looks);
+    let probe = Probe::failing(move |verb, _| {
+        counted.fetch_add(
+            usize::from(verb == "job"),
+            std::sync::atomic::Ordering::SeqCst,
+        );
+        Fault::None
+    });
+    let client = Client::new(probe);
+    let jobs = client.enqueue_many((0..1_000).map(note)).await.unwrap();
+    let mut waiting = tokio::task::JoinSet::new();
+    for job in jobs {
+        waiting.spawn(async move { job.wait_for(Duration::from_secs(20)).await });
+    }
+    let ended = waiting.join_all().await;
+    assert!(ended.iter().all(|ended| matches!(ended, Ok(None))));
+    let looks = looks.load(std::sync::atomic::Ordering::SeqCst);
+    // Each looks once at first and once at last.
+    assert!(looks <= 2_000 * 20 + 3 * 1_000, "{looks}");
 }
