@@ -1,1 +1,214 @@
-//! `jobs` on SQLite: embedded, durable, for one machine.
+//! `jobs` on SQLite: embedded, durable, for any number of processes on one machine.
+//!
+//! ```no_run
+//! # async fn doc() -> jobs_core::Result<()> {
+//! use jobs_core::storage::Storage;
+//! use jobs_sqlite::SqliteStorage;
+//!
+//! let storage = SqliteStorage::connect("sqlite://jobs.db").await?;
+//! storage.migrate().await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # What it promises
+//! A call that stores something answers after its transaction is on the disk: neither a killed process
+//! nor a power failure loses what was acknowledged ([`Synchronous`] says what may be traded for speed).
+//! Claims and signs of life do not wait for the disk: after a power failure the jobs are simply back in
+//! their queues.
+//!
+//! # How it works
+//! The file is in WAL mode, so that reading and writing do not wait for each other. Each process writes
+//! through one connection, and what is asked for while a commit waits for the disk shares the next one.
+//! Several processes may use the file at once; a process learns within some 20 ms that another has
+//! written. The file must be on a local disk: WAL does not work across a network.
+
+mod claim;
+mod command;
+mod connect;
+mod encode;
+mod fault;
+mod insert;
+mod inspect;
+mod migrate;
+mod pause;
+mod queries;
+mod rescue;
+mod retain;
+mod settle;
+mod tick;
+mod wake;
+mod within;
+mod worker;
+mod writer;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use sqlx::{SqliteConnection, SqlitePool};
+use tokio::sync::{Notify, broadcast};
+
+use jobs_core::Result;
+use jobs_core::job::{JobId, NewJob, WorkerId};
+use jobs_core::storage::{
+    Answer, Beat, ClaimRequest, Claimed, Command, Flush, Inserted, Orders, Pause, Presence,
+    Refused, RescueRequest, Rescued, Retention, Storage, Wake, WorkerInfo,
+};
+
+use claim::Turns;
+use queries::Queries;
+use writer::{Doing, Durability, Writer};
+
+pub use connect::{Builder, Synchronous};
+
+/// Jobs in a SQLite file. Cheap to clone: all clones are the same storage.
+#[derive(Clone)]
+pub struct SqliteStorage(Arc<Inner>);
+
+struct Inner {
+    queries: Arc<Queries>,
+    /// Connections that only read.
+    readers: SqlitePool,
+    writer: Writer,
+    wakes: broadcast::Sender<Wake>,
+    /// Notified when somebody begins to listen.
+    listeners: Arc<Notify>,
+    turns: Arc<Turns>,
+    /// The file, for messages.
+    file: String,
+    prefix: String,
+}
+
+impl SqliteStorage {
+    /// Opens the file that `url` names, and creates it if it does not exist: `sqlite://jobs.db` or
+    /// `sqlite:jobs.db` in the current directory, `sqlite:///var/lib/app/jobs.db` anywhere.
+    ///
+    /// Fails if the directory does not exist, if the file is no SQLite database, or if this process may
+    /// not write to it. Call [`migrate`](jobs_core::storage::Storage::migrate) once before the first use.
+    ///
+    /// Must be called within a tokio runtime that lives as long as the storage is used: a task of it does
+    /// the writing.
+    pub async fn connect(url: &str) -> Result<Self> {
+        Self::builder().url(url).connect().await
+    }
+
+    /// Opens a file with other settings, or on a pool of yours.
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    /// The pool that this storage reads from. For a storage [on a pool of yours](Builder::pool), that
+    /// pool; else connections that can only read.
+    pub fn pool(&self) -> &SqlitePool {
+        &self.0.readers
+    }
+
+    /// Does something in a transaction of which nobody else needs to hear.
+    async fn write<T, F>(&self, durability: Durability, doing: &str, work: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: for<'t> FnMut(&'t mut SqliteConnection, &'t Queries) -> Doing<'t, T> + Send + 'static,
+    {
+        let done = self.0.writer.run(durability, work, |_| {}).await;
+        done.map_err(|fault| fault.during(doing))
+    }
+}
+
+#[async_trait]
+impl Storage for SqliteStorage {
+    fn name(&self) -> &'static str {
+        "sqlite"
+    }
+
+    fn now(&self) -> DateTime<Utc> {
+        encode::time(encode::now())
+    }
+
+    async fn insert(&self, jobs: &[NewJob]) -> Result<Vec<Inserted>> {
+        self.store(jobs).await
+    }
+
+    async fn claim(&self, request: &ClaimRequest) -> Result<Claimed> {
+        self.take(request).await
+    }
+
+    async fn next_due(&self, request: &ClaimRequest) -> Result<Option<Duration>> {
+        self.until_due(request).await
+    }
+
+    async fn settle(&self, flush: &Flush) -> Result<Vec<Refused>> {
+        self.settle_flush(flush).await
+    }
+
+    async fn register(&self, worker: &WorkerInfo) -> Result<()> {
+        self.make_known(worker).await
+    }
+
+    async fn beat(&self, beat: &Beat) -> Result<Orders> {
+        self.note_beat(beat).await
+    }
+
+    async fn suspect(&self, worker: WorkerId, job: Option<JobId>) -> Result<()> {
+        self.note_suspect(worker, job).await
+    }
+
+    async fn retire(&self, worker: WorkerId) -> Result<()> {
+        self.let_go(worker).await
+    }
+
+    async fn presences(&self) -> Result<Vec<Presence>> {
+        self.all_presences().await
+    }
+
+    async fn rescue(&self, request: &RescueRequest) -> Result<Rescued> {
+        self.take_back(request).await
+    }
+
+    async fn revoked(&self, runs: &[(JobId, i32)]) -> Result<Vec<JobId>> {
+        self.over(runs).await
+    }
+
+    async fn command(&self, command: &Command) -> Result<Vec<Answer>> {
+        self.carry_out(command).await
+    }
+
+    async fn pause(&self, queue: &str, pause: Option<&Pause>) -> Result<()> {
+        self.stop_queue(queue, pause).await
+    }
+
+    async fn tick(&self) -> Result<()> {
+        self.look_at_clock().await
+    }
+
+    async fn retain(&self, retention: &Retention) -> Result<u64> {
+        self.remove_expired(retention).await
+    }
+
+    async fn migrate(&self) -> Result<()> {
+        self.run_migrations().await
+    }
+
+    async fn check_schema(&self) -> Result<()> {
+        self.compare_schema().await
+    }
+
+    fn wake(&self) -> broadcast::Receiver<Wake> {
+        self.listen()
+    }
+
+    fn wakes_across_processes(&self) -> bool {
+        true
+    }
+}
+
+impl fmt::Debug for SqliteStorage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SqliteStorage")
+            .field("file", &self.0.file)
+            .field("prefix", &self.0.prefix)
+            .finish_non_exhaustive()
+    }
+}

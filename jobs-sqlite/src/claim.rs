@@ -1,0 +1,354 @@
+//! Taking due jobs.
+//!
+//! What a kill means here: before the commit, nothing was taken. After it, the claim names the jobs, and
+//! the death of the worker gives them back. The answer was lost: the worker's next beat does not name the
+//! claim as one it holds, and it is released.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use sqlx::{Row, SqliteConnection, SqliteExecutor};
+use uuid::Uuid;
+
+use jobs_core::Result;
+use jobs_core::job::{Priority, StoredOptions};
+use jobs_core::storage::{ClaimRequest, Claimed, ClaimedJob};
+
+use crate::SqliteStorage;
+use crate::encode::{self, Hex};
+use crate::fault::{self, Fault};
+use crate::queries::Queries;
+use crate::writer::Durability;
+
+/// A (queue, priority) that has tickets.
+struct Lane {
+    queue: Arc<str>,
+    priority: i64,
+    /// When its first job falls due, of whatever kind.
+    first: i64,
+    paused: bool,
+}
+
+/// A request as it goes into a transaction, which may be tried more than once.
+struct Wanted {
+    request: ClaimRequest,
+    unknown: Arc<str>,
+}
+
+impl Wanted {
+    fn new(request: &ClaimRequest) -> fault::Result<Arc<Self>> {
+        Ok(Arc::new(Self {
+            request: request.clone(),
+            unknown: encode::rows(request.unknown_kinds.iter())?.into(),
+        }))
+    }
+
+    /// The lanes of each share, by queue.
+    fn by_share<'l>(&self, lanes: &'l [Lane]) -> Vec<Vec<&'l Lane>> {
+        let shares = &self.request.queues;
+        let mut sorted = vec![Vec::new(); shares.len()];
+        for lane in lanes.iter().filter(|lane| !lane.paused) {
+            if let Some(at) = shares.iter().position(|s| s.queues.matches(&lane.queue)) {
+                sorted[at].push(lane);
+            }
+        }
+        sorted
+    }
+}
+
+/// Which queue a claim by a pattern has served last, so that the next one goes on behind it.
+#[derive(Default)]
+pub(crate) struct Turns(Mutex<HashMap<String, Arc<str>>>);
+
+impl Turns {
+    fn last(&self) -> MutexGuard<'_, HashMap<String, Arc<str>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn went_to(&self, pattern: &str, queue: &Arc<str>) {
+        self.last().insert(pattern.into(), Arc::clone(queue));
+    }
+
+    fn rotate(&self, pattern: &str, lanes: &mut [&Lane]) {
+        if let Some(last) = self.last().get(pattern) {
+            let next = lanes.partition_point(|lane| lane.queue <= *last);
+            lanes.rotate_left(next);
+        }
+    }
+}
+
+impl SqliteStorage {
+    pub(crate) async fn take(&self, request: &ClaimRequest) -> Result<Claimed> {
+        let explained = |fault: Fault| fault.during("claiming jobs");
+        let wanted = Wanted::new(request).map_err(explained)?;
+        let paused = self.paused(&wanted).await.map_err(explained)?;
+        // Looking first costs little, and an idle worker that is woken for nothing disturbs nobody who
+        // writes.
+        let due = request.limit > 0
+            && self
+                .first_due(&wanted)
+                .await
+                .map_err(explained)?
+                .is_some_and(is_past);
+        if !due {
+            return Ok(Claimed {
+                jobs: Vec::new(),
+                paused,
+            });
+        }
+        let turns = Arc::clone(&self.0.turns);
+        let jobs = self
+            .0
+            .writer
+            .run(
+                Durability::Process,
+                move |tx, queries| {
+                    let (wanted, turns) = (Arc::clone(&wanted), Arc::clone(&turns));
+                    Box::pin(async move { claim(tx, queries, &wanted, &turns).await })
+                },
+                |_| {},
+            )
+            .await
+            .map_err(explained)?;
+        Ok(Claimed { jobs, paused })
+    }
+
+    pub(crate) async fn until_due(&self, request: &ClaimRequest) -> Result<Option<Duration>> {
+        let explained = |fault: Fault| fault.during("looking for the next job");
+        let wanted = Wanted::new(request).map_err(explained)?;
+        let first = self.first_due(&wanted).await.map_err(explained)?;
+        let wait = |at: i64| Duration::from_micros(at.saturating_sub(encode::now()).max(0) as u64);
+        Ok(first.map(wait))
+    }
+
+    async fn paused(&self, wanted: &Wanted) -> fault::Result<Vec<Arc<str>>> {
+        let rows = self.0.queries.paused.query().fetch_all(self.pool()).await?;
+        let names = rows.iter().map(|row| row.try_get::<String, _>(0));
+        let mut covered = Vec::new();
+        for name in names {
+            let name = name?;
+            let shares = &wanted.request.queues;
+            if shares.iter().any(|share| share.queues.matches(&name)) {
+                covered.push(name.into());
+            }
+        }
+        Ok(covered)
+    }
+
+    /// When the first job falls due that the request may have.
+    async fn first_due(&self, wanted: &Wanted) -> fault::Result<Option<i64>> {
+        let queries = &self.0.queries;
+        let lanes = lanes(self.pool(), queries).await?;
+        let shared = wanted.by_share(&lanes);
+        let lanes = shared.into_iter().flatten();
+        if wanted.request.unknown_kinds.is_empty() {
+            return Ok(lanes.map(|lane| lane.first).min());
+        }
+        let mut first: Option<i64> = None;
+        for lane in lanes {
+            if first.is_some_and(|first| first <= lane.first) {
+                continue;
+            }
+            let row = queries
+                .lane_due
+                .query()
+                .bind(Arc::clone(&lane.queue))
+                .bind(lane.priority)
+                .bind(Arc::clone(&wanted.unknown))
+                .fetch_optional(self.pool())
+                .await?;
+            if let Some(row) = row {
+                let at: i64 = row.try_get(0)?;
+                first = Some(first.map_or(at, |first| first.min(at)));
+            }
+        }
+        Ok(first)
+    }
+}
+
+fn is_past(at: i64) -> bool {
+    at <= encode::now()
+}
+
+async fn lanes(executor: impl SqliteExecutor<'_>, queries: &Queries) -> fault::Result<Vec<Lane>> {
+    let rows = queries.lanes.query().fetch_all(executor).await?;
+    let lane = |row: &sqlx::sqlite::SqliteRow| {
+        Ok(Lane {
+            queue: row.try_get::<&str, _>(0)?.into(),
+            priority: row.try_get(1)?,
+            first: row.try_get(2)?,
+            paused: row.try_get(3)?,
+        })
+    };
+    rows.iter().map(lane).collect()
+}
+
+async fn claim(
+    tx: &mut SqliteConnection,
+    queries: &Queries,
+    wanted: &Wanted,
+    turns: &Turns,
+) -> fault::Result<Vec<ClaimedJob>> {
+    let now = encode::now();
+    let request = &wanted.request;
+    let worker = request.worker.as_uuid();
+    let alive = queries.worker_alive.query().bind(worker);
+    if alive.fetch_optional(&mut *tx).await?.is_none() {
+        // Nobody would ever give back what it takes. Its next beat tells it.
+        return Ok(Vec::new());
+    }
+    let lanes = lanes(&mut *tx, queries).await?;
+    let mut jobs = Vec::new();
+    for (share, lanes) in request.queues.iter().zip(wanted.by_share(&lanes)) {
+        let room = request.limit.saturating_sub(jobs.len());
+        let mut left = share.limit.min(room);
+        let due = lanes.into_iter().filter(|lane| lane.first <= now);
+        let mut by_priority: BTreeMap<i64, Vec<&Lane>> = BTreeMap::new();
+        due.for_each(|lane| by_priority.entry(lane.priority).or_default().push(lane));
+        for mut equals in by_priority.into_values() {
+            if equals.len() > 1 {
+                turns.rotate(share.queues.as_str(), &mut equals);
+            }
+            let before = jobs.len();
+            take_in_turn(tx, queries, wanted, &equals, now, left, &mut jobs).await?;
+            left -= jobs.len() - before;
+            if left == 0 {
+                break;
+            }
+        }
+        if let (Some(last), None) = (jobs.last(), share.queues.exact()) {
+            turns.went_to(share.queues.as_str(), &last.queue);
+        }
+    }
+    if !jobs.is_empty() {
+        let taken = jobs.iter().map(|job| (Hex(job.id.as_uuid()), job.run));
+        queries
+            .claim_keep
+            .query()
+            .bind(request.claim.as_uuid())
+            .bind(worker)
+            .bind(now)
+            .bind(encode::rows(taken)?)
+            .execute(tx)
+            .await?;
+    }
+    Ok(jobs)
+}
+
+/// Moves up to `limit` due jobs of lanes of one priority into `jobs`, one from each in turn.
+async fn take_in_turn(
+    tx: &mut SqliteConnection,
+    queries: &Queries,
+    wanted: &Wanted,
+    lanes: &[&Lane],
+    now: i64,
+    limit: usize,
+    jobs: &mut Vec<ClaimedJob>,
+) -> fault::Result<()> {
+    let mut left = limit;
+    let mut open: Vec<&Lane> = lanes.to_vec();
+    while left > 0 && !open.is_empty() {
+        let (each, more) = (left / open.len(), left % open.len());
+        let mut taken = Vec::with_capacity(open.len());
+        let mut next = Vec::new();
+        for (at, lane) in open.iter().enumerate() {
+            let quota = each + usize::from(at < more);
+            if quota == 0 {
+                next.push(*lane);
+                continue;
+            }
+            let (picked, found) = take_lane(tx, queries, wanted, lane, now, quota).await?;
+            left -= found.len();
+            if picked == quota {
+                next.push(*lane);
+            }
+            taken.push(found.into_iter());
+        }
+        // From each in turn: the order in which they are to run.
+        while !taken.is_empty() {
+            taken.retain_mut(|found| found.next().map(|job| jobs.push(job)).is_some());
+        }
+        open = next;
+    }
+    Ok(())
+}
+
+/// Takes up to `limit` tickets from one lane; answers how many there were and the jobs they were for.
+async fn take_lane(
+    tx: &mut SqliteConnection,
+    queries: &Queries,
+    wanted: &Wanted,
+    lane: &Lane,
+    now: i64,
+    limit: usize,
+) -> fault::Result<(usize, Vec<ClaimedJob>)> {
+    let picked = queries
+        .claim_pick
+        .query()
+        .bind(Arc::clone(&lane.queue))
+        .bind(lane.priority)
+        .bind(now)
+        .bind(Arc::clone(&wanted.unknown))
+        .bind(limit as i64)
+        .fetch_all(&mut *tx)
+        .await?;
+    let Some(last) = picked.last() else {
+        return Ok((0, Vec::new()));
+    };
+    let (last, until): (Uuid, i64) = (last.try_get(0)?, last.try_get(1)?);
+    let mut kind: Arc<str> = "".into();
+    let mut jobs = Vec::with_capacity(picked.len());
+    for row in &picked {
+        jobs.extend(claimed(row, lane, &mut kind)?);
+    }
+    queries
+        .claim_take
+        .query()
+        .bind(Arc::clone(&lane.queue))
+        .bind(lane.priority)
+        .bind(until)
+        .bind(last)
+        .bind(Arc::clone(&wanted.unknown))
+        .execute(tx)
+        .await?;
+    Ok((picked.len(), jobs))
+}
+
+/// The job of a ticket, unless the ticket is void. `kind` is the last job's, which is often this one's.
+fn claimed(
+    row: &sqlx::sqlite::SqliteRow,
+    lane: &Lane,
+    kind: &mut Arc<str>,
+) -> fault::Result<Option<ClaimedJob>> {
+    let Some(args) = row.try_get::<Option<String>, _>(4)? else {
+        return Ok(None);
+    };
+    let name: &str = row.try_get(3)?;
+    if name != &**kind {
+        *kind = name.into();
+    }
+    let id = row.try_get::<Uuid, _>(0)?.into();
+    let options: Option<&str> = row.try_get(5)?;
+    Ok(Some(ClaimedJob {
+        id,
+        kind: Arc::clone(kind),
+        args,
+        queue: Arc::clone(&lane.queue),
+        priority: Priority::new(i16::try_from(lane.priority).unwrap_or_default()),
+        options: options
+            .map(|text| read_options(id, text))
+            .transpose()?
+            .map(Box::new),
+        attempt: row.try_get(6)?,
+        lost: row.try_get(7)?,
+        run: row.try_get(2)?,
+        due_at: encode::time(row.try_get(1)?),
+    }))
+}
+
+pub(crate) fn read_options(id: jobs_core::job::JobId, text: &str) -> fault::Result<StoredOptions> {
+    serde_json::from_str(text).map_err(|error| {
+        Fault::Unreadable(format!("the options of job {id} cannot be read: {error}"))
+    })
+}

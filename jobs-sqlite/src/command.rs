@@ -1,0 +1,284 @@
+//! What operators do to jobs and queues.
+//!
+//! A command is one transaction: where the jobs stand is read in it, so that of two operators at once one
+//! is told what the other did.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use sqlx::{Row, SqliteConnection};
+use uuid::Uuid;
+
+use jobs_core::Result;
+use jobs_core::job::{JobId, State};
+use jobs_core::storage::{Answer, Command, Verb};
+
+use crate::SqliteStorage;
+use crate::encode::{self, Hex};
+use crate::fault::{self, Fault};
+use crate::queries::Queries;
+use crate::settle::Counted;
+use crate::wake::Hints;
+use crate::writer::Durability;
+
+impl SqliteStorage {
+    pub(crate) async fn carry_out(&self, command: &Command) -> Result<Vec<Answer>> {
+        if command.jobs.is_empty() {
+            return Ok(Vec::new());
+        }
+        let doing = format!("carrying out {}", command.verb.as_str());
+        let command = Arc::new(command.clone());
+        let wakes = self.0.wakes.clone();
+        let answer = self.0.writer.run(
+            Durability::Full,
+            move |tx, queries| {
+                let command = Arc::clone(&command);
+                Box::pin(async move { obey(tx, queries, &command).await })
+            },
+            move |(_, hints): &(Vec<Answer>, Hints)| hints.send(&wakes),
+        );
+        let (answers, _) = answer.await.map_err(|fault| fault.during(&doing))?;
+        Ok(answers)
+    }
+}
+
+/// Where a job stands when a command comes.
+struct Standing {
+    id: JobId,
+    state: State,
+    run: i32,
+    queue: String,
+    kind: String,
+    worker: Option<Uuid>,
+}
+
+async fn obey(
+    tx: &mut SqliteConnection,
+    queries: &Queries,
+    command: &Command,
+) -> fault::Result<(Vec<Answer>, Hints)> {
+    let now = encode::now();
+    let found = look(tx, queries, &command.jobs, now).await?;
+    let mut changes = Changes::default();
+    let answer = |standing: &Option<Standing>| match standing {
+        None => Answer::Unknown,
+        Some(job) => changes.decide(command, job, now),
+    };
+    let answers = found.iter().map(answer).collect();
+    changes.write(tx, queries, command, now).await?;
+    Ok((answers, changes.hints))
+}
+
+/// Where the jobs stand, in their order.
+async fn look(
+    tx: &mut SqliteConnection,
+    queries: &Queries,
+    jobs: &[JobId],
+    now: i64,
+) -> fault::Result<Vec<Option<Standing>>> {
+    let ids = encode::ids(jobs.iter().map(|job| job.as_uuid()))?;
+    let pick = queries.command_pick.query().bind(ids.clone());
+    let rows = pick.fetch_all(&mut *tx).await?;
+    let mut found: Vec<Option<Standing>> = jobs.iter().map(|_| None).collect();
+    for row in &rows {
+        let at = usize::try_from(row.try_get::<i64, _>(0)?).unwrap_or(usize::MAX);
+        let (Some(place), Some(&id)) = (found.get_mut(at), jobs.get(at)) else {
+            continue;
+        };
+        *place = Some(Standing {
+            id,
+            state: state(row.try_get(1)?, row.try_get(6)?, row.try_get(5)?, now)?,
+            run: row.try_get(2)?,
+            queue: row.try_get(3)?,
+            kind: row.try_get(4)?,
+            worker: None,
+        });
+    }
+    let held = |standing: &Option<Standing>| {
+        let standing = standing.as_ref();
+        standing.is_some_and(|standing| standing.state == State::Processing)
+    };
+    if found.iter().any(held) {
+        let holders = holders(tx, queries, ids).await?;
+        for (at, standing) in found.iter_mut().enumerate() {
+            if let Some(job) = standing {
+                job.worker = holders.get(&(at, job.run)).copied();
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// Who holds which run of the jobs `ids`, by their places in it.
+pub(crate) async fn holders(
+    executor: impl sqlx::SqliteExecutor<'_>,
+    queries: &Queries,
+    ids: String,
+) -> fault::Result<HashMap<(usize, i32), Uuid>> {
+    let rows = queries
+        .held_by
+        .query()
+        .bind(ids)
+        .fetch_all(executor)
+        .await?;
+    let holder = |row: &sqlx::sqlite::SqliteRow| {
+        let at = usize::try_from(row.try_get::<i64, _>(0)?).unwrap_or(usize::MAX);
+        Ok(((at, row.try_get(1)?), row.try_get(2)?))
+    };
+    rows.iter().map(holder).collect()
+}
+
+/// The state that follows from the body's, from whether the job has a ticket, and for when.
+pub(crate) fn state(stored: &str, waits: bool, due_at: i64, now: i64) -> fault::Result<State> {
+    Ok(match (stored, waits) {
+        ("waiting", true) if due_at > now => State::Scheduled,
+        ("waiting", true) => State::Enqueued,
+        ("waiting", false) => State::Processing,
+        _ => stored
+            .parse()
+            .map_err(|error| Fault::Unreadable(format!("a job's state: {error}")))?,
+    })
+}
+
+/// [job, run, state, due_at, fresh, finished_at, reason, worker]
+type Change = (
+    Hex,
+    i32,
+    &'static str,
+    Option<i64>,
+    bool,
+    Option<i64>,
+    Option<String>,
+    Option<Hex>,
+);
+
+/// The rows that follow from a command.
+#[derive(Default)]
+struct Changes {
+    changes: Vec<Change>,
+    waiting: Vec<Hex>,
+    /// [job, from, to]
+    events: Vec<(Hex, &'static str, &'static str)>,
+    /// Jobs that were final and are not, or not so, any more.
+    left: Vec<State>,
+    counted: Counted,
+    hints: Hints,
+}
+
+impl Changes {
+    fn decide(&mut self, command: &Command, job: &Standing, now: i64) -> Answer {
+        use State::{Awaiting, Deleted, Enqueued, Failed, Processing, Scheduled, Succeeded};
+        let from = job.state;
+        let to = match (command.verb, from) {
+            (Verb::Delete, Failed | Scheduled | Enqueued | Processing | Awaiting) => {
+                self.delete(command, job, now);
+                Deleted
+            }
+            (Verb::Requeue, Succeeded | Failed | Deleted) => {
+                self.wait(job, now, true);
+                Enqueued
+            }
+            (Verb::RunNow, Enqueued) => Enqueued,
+            (Verb::RunNow, Scheduled | Awaiting) => {
+                self.wait(job, now, false);
+                Enqueued
+            }
+            (Verb::Reschedule(due), Scheduled | Enqueued) => {
+                let at = encode::micros(due.at(encode::time(now)));
+                self.wait(job, at, false);
+                if at > now { Scheduled } else { Enqueued }
+            }
+            _ => return Answer::WrongState(from),
+        };
+        if from.is_final() {
+            self.left.push(from);
+        }
+        let id = Hex(job.id.as_uuid());
+        self.events.push((id, from.as_str(), to.as_str()));
+        Answer::Done { from, to }
+    }
+
+    fn delete(&mut self, command: &Command, job: &Standing, now: i64) {
+        let actor = &command.actor;
+        let reason = match &command.reason {
+            Some(reason) => format!("Deleted by {actor}: {reason}"),
+            None => format!("Deleted by {actor}"),
+        };
+        let id = Hex(job.id.as_uuid());
+        let worker = job.worker.map(Hex);
+        self.changes.push((
+            id,
+            job.run,
+            "deleted",
+            None,
+            false,
+            Some(now),
+            Some(reason),
+            worker,
+        ));
+        self.counted.of(&job.queue, &job.kind).deleted += 1;
+        if job.state == State::Processing {
+            self.hints.cancelled(job.id);
+        }
+    }
+
+    fn wait(&mut self, job: &Standing, at: i64, fresh: bool) {
+        let id = Hex(job.id.as_uuid());
+        self.changes
+            .push((id, job.run, "waiting", Some(at), fresh, None, None, None));
+        self.waiting.push(id);
+        self.hints.jobs(&job.queue);
+    }
+
+    async fn write(
+        &self,
+        tx: &mut SqliteConnection,
+        queries: &Queries,
+        command: &Command,
+        now: i64,
+    ) -> fault::Result<()> {
+        if self.events.is_empty() {
+            return Ok(());
+        }
+        if !self.changes.is_empty() {
+            // A ticket is found by what the body says, so it goes first.
+            let ids = encode::rows(self.changes.iter().map(|change| change.0))?;
+            queries.untie.query().bind(ids).execute(&mut *tx).await?;
+            let changes = queries.command.query().bind(encode::rows(&self.changes)?);
+            changes.execute(&mut *tx).await?;
+        }
+        if !self.waiting.is_empty() {
+            let tickets = queries.ticket.query().bind(encode::rows(&self.waiting)?);
+            tickets.execute(&mut *tx).await?;
+            queries.clock.query().bind(now).execute(&mut *tx).await?;
+        }
+        let left = self.left.iter().map(|state| (state.as_str(), -1));
+        leave(tx, queries, left).await?;
+        self.counted.write(tx, queries, now).await?;
+        let event = queries.event.query().bind(encode::rows(&self.events)?);
+        event
+            .bind(now)
+            .bind(command.verb.as_str())
+            .bind(command.actor.clone())
+            .bind(command.reason.clone())
+            .execute(tx)
+            .await?;
+        Ok(())
+    }
+}
+
+/// Takes jobs out of the numbers of those in a final state.
+pub(crate) async fn leave<'s>(
+    tx: &mut SqliteConnection,
+    queries: &Queries,
+    states: impl Iterator<Item = (&'s str, i64)>,
+) -> fault::Result<()> {
+    let mut sums: HashMap<&str, i64> = HashMap::new();
+    states.for_each(|(state, n)| *sums.entry(state).or_default() += n);
+    if sums.is_empty() {
+        return Ok(());
+    }
+    let tally = queries.tally.query().bind(encode::rows(sums)?);
+    tally.execute(tx).await?;
+    Ok(())
+}

@@ -1,0 +1,252 @@
+//! The read side. It reads on connections of its own and never keeps a writer waiting.
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use sqlx::Row;
+use sqlx::sqlite::SqliteRow;
+use uuid::Uuid;
+
+use jobs_core::Result;
+use jobs_core::job::{
+    AttemptOutcome, AttemptRecord, EventRecord, JobId, JobRecord, Priority, State,
+};
+use jobs_core::storage::{
+    Inspect, JobFilter, JobPage, Pause, QueueRecord, StatRecord, StateCounts, WorkerRecord,
+};
+
+use crate::SqliteStorage;
+use crate::claim::read_options;
+use crate::command::{holders, state};
+use crate::encode::{self, micros, time};
+use crate::fault::{self, Fault};
+
+const DAY: i64 = 86_400_000_000;
+
+impl SqliteStorage {
+    /// The jobs with these ids, newest first; ids that are unknown are left out.
+    async fn records(&self, ids: &[Uuid]) -> fault::Result<Vec<JobRecord>> {
+        let queries = &self.0.queries;
+        let now = encode::now();
+        let sent = encode::ids(ids.iter().copied())?;
+        let query = queries.inspect_job.query().bind(sent.clone());
+        let rows = query.fetch_all(self.pool()).await?;
+        let mut records: Vec<JobRecord> = Vec::with_capacity(rows.len());
+        for row in &rows {
+            records.push(record(row, now)?);
+        }
+        let held = |job: &JobRecord| job.state == State::Processing;
+        if records.iter().any(held) {
+            let holders = holders(self.pool(), queries, sent).await?;
+            for job in records.iter_mut().filter(|job| held(job)) {
+                let at = ids.iter().position(|id| *id == job.id.as_uuid());
+                let holder = at.and_then(|at| holders.get(&(at, job.run)));
+                job.worker = holder.map(|worker| (*worker).into()).or(job.worker);
+            }
+        }
+        Ok(records)
+    }
+
+    async fn page(&self, filter: &JobFilter) -> fault::Result<JobPage> {
+        let queries = &self.0.queries;
+        let size = filter.page_size();
+        let (statement, stored) = match filter.state {
+            Some(State::Enqueued) => (&queries.inspect_waiting, Some("enqueued")),
+            Some(State::Scheduled) => (&queries.inspect_waiting, Some("scheduled")),
+            Some(State::Processing) => (&queries.inspect_processing, Some("processing")),
+            Some(ended @ (State::Failed | State::Deleted)) => {
+                (&queries.inspect_ended_badly, Some(ended.as_str()))
+            }
+            other => (&queries.inspect_all, other.map(State::as_str)),
+        };
+        let query = statement
+            .query()
+            .bind(filter.before.map(|id| id.as_uuid()))
+            .bind(stored)
+            .bind(filter.kind.clone())
+            .bind(filter.queue.clone())
+            .bind(filter.tag.clone())
+            // One more than asked for tells whether there is a next page.
+            .bind(size as i64 + 1)
+            .bind(encode::now());
+        let rows = query.fetch_all(self.pool()).await?;
+        let ids: Vec<Uuid> = rows
+            .iter()
+            .map(|row| Ok(row.try_get(0)?))
+            .collect::<fault::Result<_>>()?;
+        let shown = &ids[..ids.len().min(size)];
+        let next = shown.last().filter(|_| ids.len() > size);
+        Ok(JobPage {
+            jobs: self.records(shown).await?,
+            next: next.map(|id| (*id).into()),
+        })
+    }
+}
+
+fn record(row: &SqliteRow, now: i64) -> fault::Result<JobRecord> {
+    let id: JobId = row.try_get::<Uuid, _>(0)?.into();
+    let options: Option<&str> = row.try_get(10)?;
+    let due_at: i64 = row.try_get(12)?;
+    let state = state(row.try_get(5)?, row.try_get(17)?, due_at, now)?;
+    let mut job = JobRecord::new(id, row.try_get::<String, _>(1)?, state);
+    job.args = row.try_get(2)?;
+    job.queue = row.try_get(3)?;
+    job.priority = Priority::new(row.try_get(4)?);
+    job.reason = row.try_get(6)?;
+    job.attempt = row.try_get(7)?;
+    job.lost = row.try_get(8)?;
+    job.run = row.try_get(9)?;
+    if let Some(options) = options {
+        job.options = read_options(id, options)?;
+    }
+    job.created_at = time(row.try_get(11)?);
+    job.due_at = time(due_at);
+    job.started_at = row.try_get::<Option<i64>, _>(13)?.map(time);
+    job.finished_at = row.try_get::<Option<i64>, _>(14)?.map(time);
+    job.worker = row.try_get::<Option<Uuid>, _>(15)?.map(Into::into);
+    job.result = row.try_get(16)?;
+    Ok(job)
+}
+
+fn attempt(id: JobId, row: &SqliteRow) -> fault::Result<AttemptRecord> {
+    let outcome: &str = row.try_get(5)?;
+    let outcome = AttemptOutcome::parse(outcome).ok_or_else(|| {
+        Fault::Unreadable(format!(
+            "an attempt of job {id} ended in {outcome:?}: unknown"
+        ))
+    })?;
+    let finished_at = time(row.try_get(4)?);
+    let mut attempt = AttemptRecord::new(id, row.try_get(0)?, outcome, finished_at);
+    attempt.number = row.try_get(1)?;
+    attempt.worker = row.try_get::<Option<Uuid>, _>(2)?.map(Into::into);
+    attempt.started_at = row.try_get::<Option<i64>, _>(3)?.map(time);
+    attempt.reason = row.try_get(6)?;
+    let error: Option<&str> = row.try_get(7)?;
+    attempt.error = error.map(read_json).transpose()?;
+    Ok(attempt)
+}
+
+fn event(id: JobId, row: &SqliteRow) -> fault::Result<EventRecord> {
+    let state = |at: usize| -> fault::Result<State> {
+        let text: &str = row.try_get(at)?;
+        text.parse()
+            .map_err(|error| Fault::Unreadable(format!("an event of job {id}: {error}")))
+    };
+    let (verb, actor): (&str, &str) = (row.try_get(1)?, row.try_get(2)?);
+    let moved = (state(4)?, state(5)?);
+    let mut event = EventRecord::new(id, time(row.try_get(0)?), verb, actor, moved);
+    event.reason = row.try_get(3)?;
+    Ok(event)
+}
+
+fn queue(row: &SqliteRow) -> fault::Result<QueueRecord> {
+    let actor: Option<String> = row.try_get(4)?;
+    let since: Option<i64> = row.try_get(6)?;
+    let reason = row.try_get(5)?;
+    let pause = actor.zip(since).map(|(actor, since)| Pause {
+        actor,
+        reason,
+        since: time(since),
+    });
+    Ok(QueueRecord {
+        name: row.try_get(0)?,
+        pause,
+        enqueued: row.try_get(1)?,
+        scheduled: row.try_get(2)?,
+        oldest_due: row.try_get::<Option<i64>, _>(3)?.map(time),
+    })
+}
+
+fn worker(row: &SqliteRow) -> fault::Result<WorkerRecord> {
+    Ok(WorkerRecord {
+        info: read_json(row.try_get(0)?)?,
+        started_at: time(row.try_get(1)?),
+        beat_at: time(row.try_get(2)?),
+        dead_at: row.try_get::<Option<i64>, _>(3)?.map(time),
+        processing: row.try_get(4)?,
+    })
+}
+
+fn stat(row: &SqliteRow) -> fault::Result<StatRecord> {
+    Ok(StatRecord {
+        minute: time(row.try_get(0)?),
+        queue: row.try_get(1)?,
+        kind: row.try_get(2)?,
+        succeeded: row.try_get(3)?,
+        failed: row.try_get(4)?,
+        deleted: row.try_get(5)?,
+        retried: row.try_get(6)?,
+        run_millis: row.try_get(7)?,
+    })
+}
+
+fn read_json<T: serde::de::DeserializeOwned>(text: &str) -> fault::Result<T> {
+    serde_json::from_str(text)
+        .map_err(|error| Fault::Unreadable(format!("the file holds unreadable JSON: {error}")))
+}
+
+/// All rows of a statement, each read by `read`.
+macro_rules! all {
+    ($storage:expr, $query:expr, $read:expr, $doing:literal) => {{
+        let rows = $query.fetch_all($storage.pool()).await.map_err(Fault::from);
+        rows.and_then(|rows| rows.iter().map($read).collect())
+            .map_err(|fault: Fault| fault.during($doing))
+    }};
+}
+
+#[async_trait]
+impl Inspect for SqliteStorage {
+    async fn job(&self, id: JobId) -> Result<Option<JobRecord>> {
+        let records = self.records(&[id.as_uuid()]).await;
+        let mut records = records.map_err(|fault| fault.during("reading a job"))?;
+        Ok(records.pop())
+    }
+
+    async fn jobs(&self, filter: &JobFilter) -> Result<JobPage> {
+        let page = self.page(filter).await;
+        page.map_err(|fault| fault.during("listing jobs"))
+    }
+
+    async fn attempts(&self, id: JobId) -> Result<Vec<AttemptRecord>> {
+        let query = self.0.queries.inspect_attempts.query().bind(id.as_uuid());
+        all!(self, query, |row| attempt(id, row), "reading attempts")
+    }
+
+    async fn events(&self, id: JobId) -> Result<Vec<EventRecord>> {
+        let query = self.0.queries.inspect_events.query().bind(id.as_uuid());
+        all!(self, query, |row| event(id, row), "reading events")
+    }
+
+    async fn counts(&self) -> Result<StateCounts> {
+        let query = self.0.queries.inspect_counts.query().bind(encode::now());
+        let read = |row: &SqliteRow| {
+            let state: &str = row.try_get(0)?;
+            let state = state
+                .parse()
+                .map_err(|error| Fault::Unreadable(format!("a number of jobs: {error}")))?;
+            Ok((state, row.try_get(1)?))
+        };
+        let numbers: Vec<(State, u64)> = all!(self, query, read, "counting jobs")?;
+        let mut counts = StateCounts::default();
+        for (state, n) in numbers {
+            *counts.of(state) = n;
+        }
+        Ok(counts)
+    }
+
+    async fn queues(&self) -> Result<Vec<QueueRecord>> {
+        let query = self.0.queries.inspect_queues.query().bind(encode::now());
+        all!(self, query, queue, "listing the queues")
+    }
+
+    async fn workers(&self) -> Result<Vec<WorkerRecord>> {
+        let since = encode::now() - DAY;
+        let query = self.0.queries.inspect_workers.query().bind(since);
+        all!(self, query, worker, "listing the workers")
+    }
+
+    async fn stats(&self, from: DateTime<Utc>, to: DateTime<Utc>) -> Result<Vec<StatRecord>> {
+        let query = self.0.queries.inspect_stats.query();
+        let query = query.bind(micros(from)).bind(micros(to));
+        all!(self, query, stat, "reading the counters")
+    }
+}

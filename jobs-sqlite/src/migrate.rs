@@ -1,0 +1,111 @@
+//! Creating and upgrading the tables.
+
+use sqlx::{AssertSqlSafe, Row, SqliteConnection};
+
+use jobs_core::{Error, Result};
+
+use crate::SqliteStorage;
+use crate::encode;
+use crate::fault::{self, Fault};
+use crate::queries::PLACEHOLDER;
+use crate::writer::Durability;
+
+/// The migrations, in order; the first leads to version 1. Files that were released never change.
+const MIGRATIONS: &[&str] = &[include_str!("migrations/0001_tables.sql")];
+
+/// The version of the tables that this crate works with.
+const CURRENT: i64 = MIGRATIONS.len() as i64;
+
+const META: &str = "create table if not exists jobs_meta (\
+     key text not null primary key, value integer not null) strict, without rowid";
+
+impl SqliteStorage {
+    pub(crate) async fn run_migrations(&self) -> Result<()> {
+        let doing = format!("migrating {}", self.0.file);
+        let prefix = self.0.prefix.clone();
+        let found = self
+            .0
+            .writer
+            .run(
+                Durability::Full,
+                move |tx, _| {
+                    let prefix = prefix.clone();
+                    Box::pin(async move { upgrade(tx, &prefix).await })
+                },
+                |_| {},
+            )
+            .await
+            .map_err(|fault| fault.during(&doing))?;
+        self.judge(Some(found).filter(|found| *found > CURRENT))
+    }
+
+    pub(crate) async fn compare_schema(&self) -> Result<()> {
+        let version = AssertSqlSafe(render(
+            "select value from jobs_meta where key = 'version'",
+            &self.0.prefix,
+        ));
+        let found = sqlx::query(version).fetch_optional(self.pool()).await;
+        match found.map_err(Fault::from) {
+            Ok(Some(row)) => self.judge(Some(row.get(0))),
+            Ok(None) => self.judge(Some(0)),
+            Err(fault) if fault.is_missing_table() => self.judge(Some(0)),
+            Err(fault) => Err(fault.during(&format!("reading the version of {}", self.0.file))),
+        }
+    }
+
+    /// What to say of tables of this version. `None`: they have just become the current one.
+    fn judge(&self, found: Option<i64>) -> Result<()> {
+        let (file, prefix) = (&self.0.file, &self.0.prefix);
+        match found.unwrap_or(CURRENT) {
+            CURRENT => Ok(()),
+            0 => Err(Error::Schema(format!(
+                "{file} has no tables of jobs with the prefix {prefix}: run the migrations \
+                 (`storage.migrate()`)"
+            ))),
+            older if older < CURRENT => Err(Error::Schema(format!(
+                "the tables of jobs in {file} are at version {older}, this program needs version \
+                 {CURRENT}: run the migrations (`storage.migrate()`)"
+            ))),
+            newer => Err(Error::Schema(format!(
+                "the tables of jobs in {file} are at version {newer}, this program knows only version \
+                 {CURRENT}: a newer program has upgraded them; upgrade this one too"
+            ))),
+        }
+    }
+}
+
+fn render(sql: &str, prefix: &str) -> String {
+    sql.replace(PLACEHOLDER, prefix)
+}
+
+/// Brings the tables up to the current version, in the transaction of the caller: a process that dies in
+/// between leaves them as they were, and one that comes second finds nothing to do. Answers the version
+/// that was found, or the current one.
+async fn upgrade(tx: &mut SqliteConnection, prefix: &str) -> fault::Result<i64> {
+    run(tx, META, prefix).await?;
+    let known = "select value from jobs_meta where key = 'version'";
+    let row = sqlx::query(AssertSqlSafe(render(known, prefix)))
+        .fetch_optional(&mut *tx)
+        .await?;
+    let found = row.map_or(0, |row| row.get::<i64, _>(0));
+    if found >= CURRENT {
+        return Ok(found);
+    }
+    for migration in &MIGRATIONS[usize::try_from(found).unwrap_or(0)..] {
+        run(tx, migration, prefix).await?;
+    }
+    let now = encode::now();
+    let note = format!(
+        "insert into jobs_meta (key, value) values ('version', {CURRENT}), ('clock', {now})
+         on conflict (key) do update set value = excluded.value where key = 'version'"
+    );
+    run(tx, &note, prefix).await?;
+    Ok(CURRENT)
+}
+
+async fn run(tx: &mut SqliteConnection, sql: &str, prefix: &str) -> fault::Result<()> {
+    sqlx::raw_sql(AssertSqlSafe(render(sql, prefix)))
+        .execute(tx)
+        .await?;
+    Ok(())
+}

@@ -1,0 +1,2 @@
+-- The latest time at which jobs became due.
+select value from jobs_meta where key = 'clock'

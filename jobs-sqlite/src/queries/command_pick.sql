@@ -1,0 +1,6 @@
+-- Where the jobs ?1 (ids) stand, by their places in it; `waits`: it has its ticket.
+select x.key, j.state, j.run, j.queue, j.kind, j.due_at,
+       exists (select 1 from jobs_ticket t
+                where t.queue = j.queue and t.priority = j.priority and t.run_at = j.due_at
+                  and t.job_id = j.id and t.run = j.run) as waits
+  from json_each(?1) x cross join jobs_job j on j.id = unhex(x.value)

@@ -1,0 +1,10 @@
+-- How many jobs stand where at ?1.
+select state, n from jobs_tally
+union all
+select 'enqueued', count(*) from jobs_ticket where run_at <= ?1
+union all
+select 'scheduled', count(*) from jobs_ticket where run_at > ?1
+union all
+select 'processing', count(*)
+  from jobs_claim c cross join json_each(c.jobs) x
+ cross join jobs_job j on j.id = unhex(x.value ->> 0) and j.run = x.value ->> 1 and j.state = 'waiting'

@@ -1,0 +1,2 @@
+-- The queues that are paused.
+select name from jobs_queue

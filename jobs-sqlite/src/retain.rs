@@ -1,0 +1,171 @@
+//! Removing finished jobs whose time is up.
+//!
+//! They are looked for on a connection that only reads, in the order of their ids, and removed a handful at
+//! a time, so that others get their turn. A kill in between leaves the rest for the next time.
+
+use std::time::Duration;
+
+use sqlx::{Row, SqliteConnection};
+use uuid::Uuid;
+
+use jobs_core::Result;
+use jobs_core::job::JobId;
+use jobs_core::storage::Retention;
+
+use crate::SqliteStorage;
+use crate::command::leave;
+use crate::encode;
+use crate::fault;
+use crate::queries::Queries;
+use crate::writer::Durability;
+
+/// How many jobs are removed in one transaction.
+const HANDFUL: usize = 500;
+
+const DAY: Duration = Duration::from_secs(86_400);
+
+/// How long counters are kept.
+const STATS: Duration = Duration::from_secs(90 * 86_400);
+
+/// Ids may be a little ahead of the clock.
+const AHEAD: Duration = Duration::from_secs(60);
+
+/// Until when jobs may have finished to be removed now.
+#[derive(Clone, Copy)]
+struct Limits {
+    now: i64,
+    succeeded: i64,
+    failed: i64,
+    deleted: i64,
+}
+
+impl Limits {
+    fn new(retention: &Retention) -> Self {
+        let now = encode::now();
+        let ago = |time| now.saturating_sub(encode::span(time));
+        Self {
+            now,
+            succeeded: ago(retention.succeeded),
+            failed: ago(retention.failed),
+            deleted: ago(retention.deleted),
+        }
+    }
+
+    /// Above all ids of jobs that can have finished so early.
+    fn bound(&self) -> Uuid {
+        let latest = self.succeeded.max(self.failed).max(self.deleted);
+        let latest = latest.saturating_add(encode::span(AHEAD));
+        JobId::floor(encode::time(latest)).as_uuid()
+    }
+}
+
+impl SqliteStorage {
+    pub(crate) async fn remove_expired(&self, retention: &Retention) -> Result<u64> {
+        let limits = Limits::new(retention);
+        let removed = self.remove_by(limits).await;
+        removed.map_err(|fault| fault.during("removing finished jobs"))
+    }
+
+    async fn remove_by(&self, limits: Limits) -> fault::Result<u64> {
+        let mut removed = 0;
+        let (mut after, bound) = (Uuid::nil(), limits.bound());
+        loop {
+            let pick = self.0.queries.retain_pick.query();
+            let pick = pick.bind(after).bind(bound).bind(limits.succeeded);
+            let pick = pick.bind(limits.failed).bind(limits.deleted);
+            let rows = pick.bind(HANDFUL as i64).fetch_all(self.pool()).await?;
+            let ids = read_ids(&rows)?;
+            removed += self.remove(&ids, limits).await?;
+            match ids.last() {
+                Some(last) if ids.len() == HANDFUL => after = *last,
+                _ => break,
+            }
+        }
+        loop {
+            let pick = self.0.queries.retain_kept.query().bind(limits.now);
+            let rows = pick.bind(HANDFUL as i64).fetch_all(self.pool()).await?;
+            let ids = read_ids(&rows)?;
+            let gone = self.remove(&ids, limits).await?;
+            removed += gone;
+            if gone == 0 || ids.len() < HANDFUL {
+                break;
+            }
+        }
+        self.forget_old(limits.now).await?;
+        Ok(removed)
+    }
+
+    async fn remove(&self, ids: &[Uuid], limits: Limits) -> fault::Result<u64> {
+        if ids.is_empty() {
+            return Ok(0);
+        }
+        let ids = encode::ids(ids.iter().copied())?;
+        let work = self.0.writer.run(
+            // After a power failure they are removed again.
+            Durability::Process,
+            move |tx, queries| {
+                let ids = ids.clone();
+                Box::pin(async move { remove(tx, queries, ids, limits).await })
+            },
+            |_| {},
+        );
+        work.await
+    }
+
+    /// Forgets counters that are too old, and workers that died more than a day ago and hold nothing.
+    async fn forget_old(&self, now: i64) -> fault::Result<()> {
+        let ago = move |time| now.saturating_sub(encode::span(time));
+        let work = self.0.writer.run(
+            Durability::Process,
+            move |tx, queries| {
+                let stats = queries.retain_stat.query().bind(ago(STATS));
+                let workers = queries.retain_worker.query().bind(ago(DAY));
+                Box::pin(async move {
+                    stats.execute(&mut *tx).await?;
+                    workers.execute(tx).await?;
+                    Ok(())
+                })
+            },
+            |()| {},
+        );
+        work.await
+    }
+}
+
+fn read_ids(rows: &[sqlx::sqlite::SqliteRow]) -> fault::Result<Vec<Uuid>> {
+    rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
+}
+
+/// Removes those of the jobs whose time is still up, with their history.
+async fn remove(
+    tx: &mut SqliteConnection,
+    queries: &Queries,
+    ids: String,
+    limits: Limits,
+) -> fault::Result<u64> {
+    let check = queries.retain_check.query().bind(ids).bind(limits.now);
+    let check = check.bind(limits.succeeded).bind(limits.failed);
+    let rows = check.bind(limits.deleted).fetch_all(&mut *tx).await?;
+    if rows.is_empty() {
+        return Ok(0);
+    }
+    let mut ids: Vec<String> = Vec::with_capacity(rows.len());
+    let mut states: Vec<(&str, i64)> = Vec::with_capacity(rows.len());
+    for row in &rows {
+        ids.push(row.try_get(0)?);
+        states.push((row.try_get(1)?, -1));
+    }
+    let ids = encode::rows(ids)?;
+    let Queries {
+        retain_tag,
+        retain_attempt,
+        retain_event,
+        retain,
+        ..
+    } = queries;
+    for delete in [retain_tag, retain_attempt, retain_event, retain] {
+        delete.query().bind(ids.clone()).execute(&mut *tx).await?;
+    }
+    leave(tx, queries, states.into_iter()).await?;
+    Ok(rows.len() as u64)
+}

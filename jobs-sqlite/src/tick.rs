@@ -1,0 +1,80 @@
+//! What happens every second: looking whether the clock has stepped back.
+//!
+//! Jobs that were due at once carry the time at which they were stored. Should the machine's clock step
+//! back by an hour, they would wait for an hour; and should it have stood at next year for a moment, for a
+//! year. So the latest such time is remembered in the file, and when the clock shows less, the jobs that
+//! fell due before it are due now. Jobs that wait for a time of their own go by the new clock.
+
+use sqlx::{Row, SqliteConnection};
+
+use jobs_core::Result;
+
+use crate::SqliteStorage;
+use crate::encode;
+use crate::fault::{self, Fault};
+use crate::queries::Queries;
+use crate::wake::Hints;
+use crate::writer::Durability;
+
+/// Less is no step, but two processes that looked at their clocks and wrote in the other order.
+const STEP: i64 = 1_000_000;
+
+impl SqliteStorage {
+    pub(crate) async fn look_at_clock(&self) -> Result<()> {
+        const DOING: &str = "looking at the clock";
+        let read = self
+            .0
+            .queries
+            .clock_read
+            .query()
+            .fetch_optional(self.pool());
+        let row = read
+            .await
+            .map_err(|error| Fault::from(error).during(DOING))?;
+        let latest: i64 = row.map_or(0, |row| row.get(0));
+        if latest <= encode::now() + STEP {
+            return Ok(());
+        }
+        let wakes = self.0.wakes.clone();
+        let answer = self.0.writer.run(
+            Durability::Full,
+            |tx, queries| Box::pin(async move { step_back(tx, queries).await }),
+            move |hints: &Hints| hints.send(&wakes),
+        );
+        answer.await.map(drop).map_err(|fault| fault.during(DOING))
+    }
+}
+
+/// Makes due now what was due before the clock stepped back.
+async fn step_back(tx: &mut SqliteConnection, queries: &Queries) -> fault::Result<Hints> {
+    let mut hints = Hints::default();
+    let now = encode::now();
+    let read = queries.clock_read.query().fetch_optional(&mut *tx).await?;
+    let latest: i64 = read.map_or(0, |row| row.get(0));
+    if latest <= now + STEP {
+        return Ok(hints);
+    }
+    let ahead = queries.clock_ahead.query().bind(now).bind(latest);
+    let rows = ahead.fetch_all(&mut *tx).await?;
+    let mut ids = Vec::with_capacity(rows.len());
+    for row in &rows {
+        ids.push(row.try_get::<String, _>(0)?);
+        hints.jobs(row.try_get(1)?);
+    }
+    tracing::warn!(
+        jobs = ids.len(),
+        "the clock has stepped back; jobs that were due before are due now"
+    );
+    let ids = encode::rows(ids)?;
+    queries
+        .untie
+        .query()
+        .bind(ids.clone())
+        .execute(&mut *tx)
+        .await?;
+    let due = queries.clock_due.query().bind(ids.clone()).bind(now);
+    due.execute(&mut *tx).await?;
+    queries.ticket.query().bind(ids).execute(&mut *tx).await?;
+    queries.clock_back.query().bind(now).execute(tx).await?;
+    Ok(hints)
+}
