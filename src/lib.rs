@@ -11,7 +11,7 @@ pub use time::{days, hours, minutes, seconds};
 
 pub use jobs_core::client::{
     BulkOperation, Client, ClientBuilder, Enqueue, EnqueueMany, EnqueuedMany, Handles, JobHandle,
-    Moved, Operation, PauseQueue,
+    Moved, Operation, QueueOperation,
 };
 pub use jobs_core::handler::{
     Data, Directive, FromContext, JobContext, JobEntry, JobError, JobFn, Registry, Requirement,

@@ -28,7 +28,7 @@ pub use builder::ClientBuilder;
 pub use enqueue::Enqueue;
 pub use enqueue_many::{EnqueueMany, EnqueuedMany, Handles};
 pub use handle::JobHandle;
-pub use operation::{BulkOperation, Moved, Operation, PauseQueue};
+pub use operation::{BulkOperation, Moved, Operation, QueueOperation};
 
 type BoxFuture<'f, T> = Pin<Box<dyn Future<Output = T> + Send + 'f>>;
 

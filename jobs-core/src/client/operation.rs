@@ -2,6 +2,8 @@
 
 use std::future::IntoFuture;
 
+use tracing::info;
+
 use super::{BoxFuture, Client};
 use crate::error::{Error, Result};
 use crate::job::{Due, JobId, State, check_queue};
@@ -68,18 +70,13 @@ impl Client {
     }
 
     /// Stops workers from starting jobs of a queue. What runs goes on; jobs can still be enqueued.
-    pub fn pause_queue(&self, queue: impl Into<String>) -> PauseQueue {
-        PauseQueue {
-            client: self.clone(),
-            queue: queue.into(),
-            cause: Cause::default(),
-        }
+    pub fn pause_queue(&self, queue: impl Into<String>) -> QueueOperation {
+        QueueOperation::new(self, queue.into(), true)
     }
 
-    /// Lets workers start jobs of a queue again. Harmless if it is not paused.
-    pub async fn resume_queue(&self, queue: &str) -> Result<()> {
-        check_queue(queue)?;
-        self.storage().pause(queue, None).await
+    /// Lets workers start jobs of a queue again.
+    pub fn resume_queue(&self, queue: impl Into<String>) -> QueueOperation {
+        QueueOperation::new(self, queue.into(), false)
     }
 }
 
@@ -276,36 +273,56 @@ fn in_words(verb: Verb) -> &'static str {
     }
 }
 
-/// Pauses a queue when this is awaited. Who did it, why and since when is kept with the queue; doing it again
-/// replaces that.
+/// Pausing or resuming a queue, carried out when this is awaited. Doing it twice is harmless.
 ///
-/// Workers notice at once, or, where wake-ups do not reach them, within a second.
+/// Workers notice at once, or, where wake-ups do not reach them, within a second. Who paused a queue, why
+/// and since when is kept with it until it is resumed; who resumed it is told in the log (level info).
 #[derive(Clone, Debug)]
 #[must_use = "nothing happens before this is awaited"]
-pub struct PauseQueue {
+pub struct QueueOperation {
     client: Client,
     queue: String,
+    pauses: bool,
     cause: Cause,
 }
 
-cause!(PauseQueue);
+cause!(QueueOperation);
 
-impl PauseQueue {
+impl QueueOperation {
+    fn new(client: &Client, queue: String, pauses: bool) -> Self {
+        Self {
+            client: client.clone(),
+            queue,
+            pauses,
+            cause: Cause::default(),
+        }
+    }
+
     async fn carry_out(self) -> Result<()> {
-        check_queue(&self.queue)?;
-        let (actor, reason) = self.cause.complete(&self.client)?;
-        let storage = self.client.storage();
-        let since = storage.now();
-        let pause = Pause {
+        let Self {
+            client,
+            queue,
+            pauses,
+            cause,
+        } = self;
+        check_queue(&queue)?;
+        let (actor, reason) = cause.complete(&client)?;
+        let storage = client.storage();
+        let told = (actor.clone(), reason.clone());
+        let pause = pauses.then(|| Pause {
             actor,
             reason,
-            since,
-        };
-        storage.pause(&self.queue, Some(&pause)).await
+            since: storage.now(),
+        });
+        storage.pause(&queue, pause.as_ref()).await?;
+        let what = if pauses { "paused" } else { "resumed" };
+        let reason = told.1.as_deref();
+        info!(queue, actor = told.0, reason, "queue {what}");
+        Ok(())
     }
 }
 
-impl IntoFuture for PauseQueue {
+impl IntoFuture for QueueOperation {
     type Output = Result<()>;
     type IntoFuture = BoxFuture<'static, Self::Output>;
 
