@@ -11,6 +11,8 @@ pub mod handler;
 pub mod job;
 pub mod lifecycle;
 pub mod storage;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 pub mod worker;
 
 mod error;

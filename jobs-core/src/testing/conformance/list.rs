@@ -1,0 +1,238 @@
+//! Every test there is, by module.
+
+/// Writes a test function for every test of the conformance suite, in a module for each method of the
+/// storage. The argument is a function or closure without parameters that makes a fresh, empty storage,
+/// ready to be used: `async fn fresh() -> impl Provision`, where
+/// [`Provision`](crate::testing::conformance::Provision) is a storage or a handle, alone or in a pair
+/// with something that must outlive the test.
+///
+/// ```
+/// use jobs_core::storage::MemoryStorage;
+///
+/// async fn fresh() -> MemoryStorage {
+///     MemoryStorage::new()
+/// }
+///
+/// jobs_core::testing::conformance!(fresh);
+/// # fn main() {}
+/// ```
+#[macro_export]
+macro_rules! conformance {
+    ($fresh:expr $(,)?) => {
+        async fn __fresh() -> impl $crate::testing::conformance::Provision {
+            ($fresh)().await
+        }
+
+        $crate::__conformance_list! { $crate::__conformance_tests! }
+    };
+}
+
+/// A module of test functions for each module of tests.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __conformance_tests {
+    ($($module:ident { $($test:ident)* })*) => {
+        $(mod $module {
+            $(#[test]
+            fn $test() {
+                $crate::testing::conformance::run(
+                    super::__fresh(),
+                    $crate::testing::conformance::$module::$test,
+                );
+            })*
+        })*
+    };
+}
+
+/// Hands the list of all tests to another macro.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __conformance_list {
+    ($($then:tt)*) => {
+        $($then)* {
+            insert {
+                a_job_is_stored_as_it_was_given
+                a_repeated_insert_stores_once
+                an_insert_sent_many_times_at_once_stores_once
+                a_repeat_beside_new_jobs_stores_the_new
+                arguments_come_back_to_the_letter
+                options_come_back
+                a_job_may_be_for_later
+                a_job_for_the_past_is_due_at_once
+                a_job_for_later_becomes_due
+                ten_thousand_jobs_are_one_insert
+                a_dropped_insert_is_whole_or_nothing
+                many_tasks_insert_at_once
+                an_empty_insert_does_nothing
+                ids_may_be_of_any_day
+                names_may_be_long
+                priorities_may_be_extreme
+                an_answer_means_that_it_is_there
+            }
+            claim {
+                a_claimed_job_is_processing
+                the_more_urgent_comes_first
+                equals_are_first_in_first_out
+                what_fell_due_earlier_comes_first
+                queues_are_served_in_order
+                limits_hold
+                the_first_share_that_matches_serves
+                other_queues_are_left_alone
+                in_a_pattern_priority_comes_first
+                in_a_pattern_no_queue_starves
+                unknown_kinds_are_left_alone
+                a_stranger_gets_nothing
+                a_claim_may_be_large
+                jobs_for_later_are_passed_over
+                nobody_gets_a_job_twice
+            }
+            next_due {
+                is_zero_while_a_job_is_due
+                is_the_time_until_the_first
+                is_nothing_where_nothing_waits
+                leaves_out_paused_queues
+                leaves_out_unknown_kinds
+            }
+            settle {
+                a_success_is_final
+                times_are_the_storages
+                a_result_comes_back_to_the_letter
+                a_missing_result_says_why
+                a_failure_is_final_and_keeps_the_error
+                a_retry_waits
+                a_retry_without_delay_is_enqueued
+                a_retry_becomes_due
+                a_snooze_uses_no_attempt
+                a_release_leaves_no_trace
+                every_way_to_fail_is_kept
+                what_never_started_has_no_start
+                a_flush_may_be_mixed
+                a_flush_may_be_large
+                a_dropped_flush_is_whole_or_nothing
+                an_empty_flush_does_nothing
+            }
+            fence {
+                an_outcome_sent_twice_counts_once
+                an_outcome_sent_many_times_at_once_counts_once
+                an_outcome_of_an_old_run_is_refused
+                an_outcome_of_another_worker_is_refused
+                an_outcome_without_claim_is_refused
+                an_outcome_of_a_future_run_is_refused
+                an_outcome_of_an_unknown_job_is_refused
+                an_outcome_of_a_deleted_job_is_refused
+                a_run_taken_away_is_not_already_settled
+                the_rest_of_a_flush_is_applied
+                an_outcome_after_giving_back_is_refused
+                nobody_closes_anothers_claim
+            }
+            beat {
+                a_beat_moves_the_number
+                registering_twice_is_harmless
+                a_claim_whose_answer_was_lost_is_given_back
+                a_claim_younger_than_the_beat_is_kept
+                a_beat_says_what_is_gone
+                what_was_settled_is_not_given_back
+                others_claims_are_kept
+                a_dropped_claim_is_given_back
+                the_dead_hear_of_it
+                a_stranger_is_as_good_as_dead
+            }
+            retire {
+                what_is_held_goes_back
+                the_retired_are_gone
+                retiring_again_is_harmless
+            }
+            rescue {
+                a_dead_workers_jobs_go_back
+                a_worker_that_beats_is_left_alone
+                a_rescue_may_be_repeated
+                many_rescuers_take_each_job_once
+                a_limit_holds
+                the_dead_are_listed_while_they_hold_jobs
+                a_worker_without_jobs_dies_too
+                a_claim_after_death_loses_nothing
+                what_was_settled_stays_settled
+                a_late_outcome_is_refused
+                a_rescue_and_outcomes_at_once_agree
+                a_job_that_kills_its_workers_is_failed
+                the_limit_of_deaths_is_the_callers
+                only_the_suspect_is_to_blame
+                a_cleared_suspect_is_forgotten
+                who_was_lost_before_is_blamed_only_if_noted
+                bystanders_survive_a_poisoned_job
+                others_jobs_are_left_alone
+                a_stranger_holds_nothing
+            }
+            revoked {
+                it_names_what_a_run_no_longer_owns
+                it_may_be_asked_about_nothing
+            }
+            command {
+                every_verb_on_every_state
+                an_unknown_job_is_unknown
+                answers_come_in_order
+                a_deleted_job_says_by_whom
+                a_running_job_can_be_deleted
+                a_requeued_job_starts_anew
+                a_requeued_job_has_no_result
+                run_now_makes_a_job_due
+                a_rescheduled_job_waits_for_its_new_time
+                a_job_that_was_moved_about_is_there_once
+                of_many_operators_one_wins
+                deleting_and_claiming_at_once_agree
+                the_others_still_run
+            }
+            pause {
+                nothing_of_a_paused_queue_starts
+                who_paused_it_and_why_is_kept
+                a_claim_says_what_is_paused
+                running_jobs_are_not_touched
+                a_queue_without_jobs_may_be_paused
+                resuming_again_is_harmless
+            }
+            retain {
+                only_finished_jobs_go
+                what_is_young_stays
+                each_state_has_its_time
+                the_time_counts_from_the_end
+                a_job_may_say_how_long_it_is_kept
+                a_requeued_job_stays
+                many_may_go
+                what_is_gone_is_gone
+            }
+            inspect {
+                an_empty_storage_is_empty
+                jobs_are_listed_newest_first
+                a_page_is_bounded
+                jobs_can_be_listed_by_state
+                jobs_can_be_listed_by_kind_queue_and_tag
+                counts_say_how_many_stand_where
+                queues_are_listed
+                workers_are_listed
+                looking_changes_nothing
+            }
+            stats {
+                outcomes_are_counted
+                deletions_and_deaths_are_counted
+                counters_are_exact_under_load
+                counters_outlive_the_jobs
+                counters_are_by_the_minute
+            }
+            schema {
+                a_ready_storage_is_ready
+                migrating_again_keeps_everything
+                many_may_migrate_at_once
+                many_may_tick_at_once
+            }
+            wake {
+                an_insert_wakes
+                what_comes_back_wakes
+                deleting_a_running_job_wakes
+                pausing_and_resuming_wake
+            }
+            race {
+                the_books_balance
+            }
+        }
+    };
+}
