@@ -1,4 +1,42 @@
 //! Background jobs for Rust: typed by the compiler, kept in PostgreSQL or SQLite, fast and never lost.
+//! Annotate a function, enqueue it, and any number of workers on any number of machines run it.
+//!
+//! ```
+//! use jobs::prelude::*;
+//!
+//! #[job(queue = "mail", retries = 5, timeout = "30s")]
+//! async fn greet(name: String, greeting: Data<&'static str>) -> String {
+//!     format!("{}, {name}!", *greeting)
+//! }
+//!
+//! #[tokio::main]
+//! async fn main() -> jobs::Result<()> {
+//!     let storage = jobs::connect("memory:").await?;
+//!     Client::new(storage.clone()).install();
+//!     let worker = Worker::builder(storage).queues(["mail"]).data("Hello").start().await?;
+//!
+//!     let greeting = greet.enqueue("world").await?;
+//!     assert_eq!(greeting.result().await?, "Hello, world!");
+//!     worker.stop().await;
+//!     Ok(())
+//! }
+//! ```
+//!
+//! - [`job`](macro@job) says what the attribute takes, and what it makes of a function.
+//! - [`Client`] creates jobs and looks after them, [`Worker`] runs them, a storage holds them ([`connect`]).
+//! - [`JobContext`], [`Data`] and [`FromContext`] are what a job may take besides its arguments;
+//!   [`JobError`] is how it says what shall happen when it fails.
+//!
+//! # Features
+//!
+//! | feature | default | what it adds |
+//! |---|---|---|
+//! | `postgres` | no | the storage in PostgreSQL, `postgres://…` |
+//! | `sqlite` | no | the storage in an SQLite file, `sqlite://jobs.db` |
+//! | `anyhow` | no | an `anyhow::Error` that a job returns is kept whole: `retry_if` and the recorded attempts see what is in it |
+//! | `testing` | no | `JobContext::for_test()`, a context for tests that call a job's function, and the conformance suite for storages |
+//!
+//! The storage in this process's memory, `memory:`, is always there.
 
 mod connect;
 mod time;
@@ -13,8 +51,11 @@ pub use jobs_core::client::{
     BulkOperation, Client, ClientBuilder, Enqueue, EnqueueMany, EnqueuedMany, Handles, JobHandle,
     Moved, Operation, QueueOperation,
 };
+#[cfg(feature = "testing")]
+pub use jobs_core::handler::TestContext;
 pub use jobs_core::handler::{
-    Data, Directive, FromContext, JobContext, JobEntry, JobError, JobFn, Registry, Requirement,
+    Argument, Data, Directive, FromContext, JobContext, JobEntry, JobError, JobFn, Registry,
+    Requirement,
 };
 pub use jobs_core::job::{
     AttemptOutcome, Backoff, ClaimId, Due, ErrorReport, Job, JobDefaults, JobId, Priority,
@@ -24,7 +65,27 @@ pub use jobs_core::storage::{MemoryStorage, Retention, StorageHandle};
 pub use jobs_core::worker::{RunningWorker, Worker, WorkerBuilder};
 pub use jobs_core::{Error, Result, jobs};
 
+/// Makes a job of a function.
+#[doc = include_str!("job.md")]
+pub use jobs_macros::job;
+
 #[cfg(feature = "postgres")]
 pub use jobs_postgres::PgStorage;
 #[cfg(feature = "sqlite")]
 pub use jobs_sqlite::SqliteStorage;
+
+/// What the attributes expand to names only what is in here. It is no part of the API: it changes
+/// without notice.
+#[doc(hidden)]
+pub mod __private {
+    pub use jobs_core::client::{Enqueue, EnqueueMany};
+    pub use jobs_core::handler::expansion::{
+        Probe, Unknown, argument, data, fallible, inventory, requires, requires_all, serde,
+    };
+    pub use jobs_core::handler::{
+        Argument, BoxFuture, EntryRef, JobArg, JobContext, JobEntry, JobError, JobFn, ResultLike,
+        blocking, inject, perform,
+    };
+    pub use jobs_core::job::{Backoff, Job, JobDefaults, Priority};
+    pub use jobs_core::lifecycle::Outcome;
+}

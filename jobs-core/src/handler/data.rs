@@ -73,12 +73,19 @@ pub trait FromContext: Sized + Send {
     }
 }
 
-impl<T: Clone + Send + Sync + 'static> FromContext for Data<T> {
-    async fn from_context(ctx: &JobContext) -> Result<Self, JobError> {
-        let name = type_name::<T>();
+impl<T: Clone + Send + Sync + 'static> Data<T> {
+    /// What the worker was given.
+    pub(super) fn of(ctx: &JobContext) -> Result<Self, JobError> {
         ctx.data().map(Self).ok_or_else(|| {
+            let name = type_name::<T>();
             format!("this worker has no Data<{name}>: give it one with .data(..)").into()
         })
+    }
+}
+
+impl<T: Clone + Send + Sync + 'static> FromContext for Data<T> {
+    async fn from_context(ctx: &JobContext) -> Result<Self, JobError> {
+        Self::of(ctx)
     }
 
     fn requires() -> Vec<Requirement> {

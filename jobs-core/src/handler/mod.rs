@@ -13,9 +13,13 @@ mod data;
 mod decode;
 mod entry;
 mod error;
+#[doc(hidden)]
+pub mod expansion;
 mod panic;
 mod perform;
 mod registry;
+#[cfg(any(test, feature = "testing"))]
+mod test_context;
 
 use std::pin::Pin;
 
@@ -27,6 +31,8 @@ pub use error::{Directive, JobError};
 pub use panic::{Panic, catch_panic};
 pub use perform::{blocking, inject, perform};
 pub use registry::Registry;
+#[cfg(any(test, feature = "testing"))]
+pub use test_context::TestContext;
 
 /// A future on the heap, whatever its type.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;

@@ -56,9 +56,10 @@ fn rolled_back() -> Outcome {
     })
 }
 
-/// A parameter that is not an argument.
-pub async fn inject<T: FromContext>(ctx: &JobContext) -> Result<T, JobError> {
-    T::from_context(ctx).await
+/// A parameter that is not an argument. Boxed, so that a caller's future can be seen to be `Send`
+/// without the compiler looking into this one, where it is at a loss with lifetimes.
+pub fn inject<T: FromContext + 'static>(ctx: &JobContext) -> BoxFuture<'_, Result<T, JobError>> {
+    Box::pin(T::from_context(ctx))
 }
 
 /// Runs a plain function where it may block. Its panic goes on here, with its place.
@@ -81,5 +82,110 @@ struct AbortOnDrop<T>(JoinHandle<T>);
 impl<T> Drop for AbortOnDrop<T> {
     fn drop(&mut self) {
         self.0.abort();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use serde::Deserialize;
+
+    use super::*;
+    use crate::handler::Data;
+    use crate::job::JobDefaults;
+
+    #[derive(Deserialize)]
+    struct Args {
+        number: f64,
+    }
+
+    static ENTRY: JobEntry = JobEntry {
+        kind: "test",
+        aliases: &[],
+        file: file!(),
+        line: line!(),
+        module: module_path!(),
+        defaults: JobDefaults::NONE,
+        blocking: false,
+        arguments: &[],
+        requires: Vec::new,
+        retry_if: None,
+        perform: |ctx| perform(&ENTRY, ctx, |args: Args, _| async move { Ok(args.number) }),
+    };
+
+    async fn outcome(args: &str) -> Outcome {
+        (ENTRY.perform)(JobContext::for_test().args(args).build()).await
+    }
+
+    async fn returning<T: JobOutput>(value: T) -> Success {
+        let ctx = JobContext::for_test().args(r#"{"number":1}"#).build();
+        let run = |_: Args, _| async move { Ok(value) };
+        match perform(&ENTRY, ctx, run).await {
+            Outcome::Succeeded(success) => success,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[tokio::test]
+    async fn the_result_is_kept_to_the_digit() {
+        let Outcome::Succeeded(success) = outcome(r#"{"number":0.1}"#).await else {
+            panic!("failed")
+        };
+        assert_eq!(
+            success,
+            Success {
+                result: Some("0.1".into()),
+                note: None
+            }
+        );
+        let big = returning(u64::MAX).await;
+        assert_eq!(big.result.as_deref(), Some("18446744073709551615"));
+    }
+
+    #[tokio::test]
+    async fn nothing_is_kept_of_nothing() {
+        assert_eq!(returning(()).await, Success::default());
+        assert_eq!(returning(None::<u8>).await, Success::default());
+    }
+
+    #[tokio::test]
+    async fn a_result_that_cannot_be_kept_is_a_success_with_a_note() {
+        let many = "x".repeat(ARGS_LIMIT);
+        for (success, why) in [
+            (returning(f64::NAN).await, "NaN"),
+            (returning("a\0b").await, "NUL"),
+            (returning(many).await, "too large"),
+        ] {
+            let note = success.note.unwrap();
+            assert!(success.result.is_none() && note.contains(why), "{note}");
+        }
+    }
+
+    #[tokio::test]
+    async fn arguments_that_do_not_decode_are_given_up() {
+        let Outcome::Failed(failure) = outcome(r#"{"number":"1"}"#).await else {
+            panic!("not failed")
+        };
+        let why = "its arguments do not decode: kind `test`, field `number`: invalid type: string \"1\", expected f64, in `\"1\"`";
+        assert_eq!(failure.advice, Advice::GiveUp(why.into()));
+    }
+
+    #[tokio::test]
+    async fn what_is_injected_fails_like_the_job_itself() {
+        let run = |_: Args, ctx| async move { inject::<Data<Duration>>(&ctx).await.map(|_| ()) };
+        let ctx = JobContext::for_test().args(r#"{"number":1}"#).build();
+        let Outcome::Failed(failure) = perform(&ENTRY, ctx, run).await else {
+            panic!("not failed")
+        };
+        assert_eq!(failure.advice, Advice::Policy);
+        assert!(
+            failure
+                .report
+                .message
+                .contains("no Data<core::time::Duration>"),
+            "{}",
+            failure.report
+        );
     }
 }

@@ -1,0 +1,130 @@
+//! What a job's function becomes.
+//!
+//! 1. `arguments`: a struct with a field for each argument, `SendWelcome`.
+//! 2. `front`: a unit struct of the function's name with `enqueue`, `enqueue_many` and `call`, which
+//!    derefs to the function.
+//! 3. `entry`: how a worker runs it, as a `static` that `inventory` collects.
+//!
+//! All but the two structs is hidden in a `const _`, where the function's body sees what it saw
+//! before. Every name in here begins with `__`: a job named `f` makes a unit struct `f`, and a pattern
+//! `f` anywhere beside it would mean that. The exception are the parameters of `enqueue` and `call`,
+//! which have the names that the user gave them: where those clash, the function itself does too.
+
+mod arguments;
+mod entry;
+mod front;
+mod stub;
+
+use proc_macro2::{Ident, Span, TokenStream};
+use quote::{quote, quote_spanned};
+use syn::LitStr;
+use syn::ext::IdentExt;
+use syn::spanned::Spanned;
+
+use crate::function::Function;
+use crate::options::{Options, spanned};
+use crate::parameter::Argument;
+use crate::types;
+
+pub(crate) use stub::stub;
+
+/// What all parts of the expansion need.
+struct Expansion<'a> {
+    options: &'a Options,
+    function: &'a Function,
+    private: TokenStream,
+    /// The struct of the arguments.
+    args: Ident,
+    kind: LitStr,
+    /// Arguments that the compiler has to be asked about; nothing that is generated may fail because
+    /// of them, or one mistake would be a dozen messages.
+    gates: TokenStream,
+}
+
+/// Everything.
+pub(crate) fn whole(options: &Options, function: &Function) -> TokenStream {
+    let this = Expansion::new(options, function);
+    let (arguments, front) = (this.arguments(), this.front());
+    let hidden = function.hidden();
+    let inside = [
+        hidden,
+        this.arguments_impls(),
+        this.front_impls(),
+        this.entry(),
+        this.assertions(),
+    ];
+    let cfgs = &function.cfgs;
+    quote! {
+        #arguments
+        #front
+        #(#cfgs)*
+        #[allow(deprecated)]
+        const _: () = { #(#inside)* };
+    }
+}
+
+impl<'a> Expansion<'a> {
+    fn new(options: &'a Options, function: &'a Function) -> Self {
+        let kind = options.name.clone().unwrap_or_else(|| {
+            LitStr::new(&function.ident.unraw().to_string(), function.ident.span())
+        });
+        let mut this = Self {
+            options,
+            function,
+            private: options.private(),
+            args: function.arguments_ident(),
+            kind,
+            gates: TokenStream::new(),
+        };
+        this.gates = this.where_arguments();
+        this
+    }
+
+    fn where_arguments(&self) -> TokenStream {
+        let private = &self.private;
+        let unknown = self
+            .function
+            .arguments()
+            .filter(|argument| !argument.is_plain());
+        let bounds: Vec<_> = unknown
+            .map(|Argument { ty, .. }| {
+                let ty = spanned(quote!(#ty), Span::call_site());
+                // A bound without a lifetime would be checked here, and not where it is needed.
+                quote!(for<'__x> #ty: #private::JobArg)
+            })
+            .collect();
+        if bounds.is_empty() {
+            TokenStream::new()
+        } else {
+            quote!(where #(#bounds),*)
+        }
+    }
+
+    /// What the compiler has to say about types that only it knows, said at those types.
+    fn assertions(&self) -> TokenStream {
+        let unknown = self
+            .function
+            .arguments()
+            .filter(|argument| !argument.is_plain());
+        let arguments = unknown.map(|Argument { ty, .. }| {
+            let span = ty.span();
+            let private = self.options.private_at(span);
+            let name = types::text(ty);
+            let message = format!(
+                "`{name}` is injected, not stored: write `#[inject]` in front of the parameter"
+            );
+            quote_spanned! {span=>
+                const _: () = #private::argument::<#ty>();
+                const _: () = ::core::assert!(!#private::Probe::<#ty>::INJECTED, #message);
+            }
+        });
+        let output = self.output_assertion();
+        let private = &self.private;
+        quote! {
+            #[allow(unused_imports)]
+            use #private::Unknown as _;
+            #(#arguments)*
+            #output
+        }
+    }
+}

@@ -1,0 +1,279 @@
+//! What the macro has to know of the function.
+
+use proc_macro2::TokenStream;
+use quote::{ToTokens, format_ident, quote};
+use syn::ext::IdentExt;
+use syn::{
+    Attribute, Block, Expr, ExprLit, FnArg, GenericParam, Ident, ItemFn, Lit, Meta, ReturnType,
+    Safety, Signature, Type, Visibility,
+};
+
+use crate::errors::Errors;
+use crate::names;
+use crate::options::Options;
+use crate::parameter::{Argument, Parameter};
+use crate::types::{self, Unowned};
+
+/// A job's function, taken apart.
+pub(crate) struct Function {
+    pub(crate) docs: Vec<Attribute>,
+    /// For every item that is made of the function.
+    pub(crate) cfgs: Vec<Attribute>,
+    /// For what stands for the function: `#[deprecated]`.
+    pub(crate) outer: Vec<Attribute>,
+    /// For the function itself.
+    inner: Vec<Attribute>,
+    pub(crate) vis: Visibility,
+    pub(crate) ident: Ident,
+    signature: Signature,
+    block: Box<Block>,
+    pub(crate) is_async: bool,
+    pub(crate) is_method: bool,
+    /// Those that could be understood.
+    pub(crate) parameters: Vec<Parameter>,
+    pub(crate) output: Type,
+}
+
+impl Function {
+    /// Takes the function apart and finds what a job cannot be.
+    pub(crate) fn read(function: ItemFn, options: &Options, errors: &mut Errors) -> Self {
+        let ItemFn {
+            attrs,
+            vis,
+            mut sig,
+            block,
+            ..
+        } = function;
+        let mut parameters = Vec::new();
+        let mut is_method = false;
+        for input in &mut sig.inputs {
+            match input {
+                FnArg::Receiver(receiver) => {
+                    is_method = true;
+                    errors.at(
+                        &*receiver,
+                        "a job is a free function, not a method: take what it needs as arguments or as `Data<T>`",
+                    );
+                }
+                FnArg::Typed(typed) => parameters.extend(Parameter::read(typed, errors)),
+            }
+        }
+        check_signature(&sig, errors);
+        let output = match &sig.output {
+            ReturnType::Default => syn::parse_quote!(()),
+            ReturnType::Type(_, ty) => (**ty).clone(),
+        };
+        check_output(&output, errors);
+        names::check_function(&sig.ident, errors);
+        check_kind(&sig.ident, options, errors);
+        let ident = sig.ident.clone();
+        sig.ident = format_ident!("__jobs_{}", ident.unraw(), span = ident.span());
+        let mut this = Self {
+            docs: Vec::new(),
+            cfgs: Vec::new(),
+            outer: Vec::new(),
+            inner: Vec::new(),
+            vis,
+            ident,
+            is_async: sig.asyncness.is_some(),
+            is_method,
+            signature: sig,
+            block,
+            parameters,
+            output,
+        };
+        this.sort_attributes(attrs);
+        this.check_fields(errors);
+        this
+    }
+
+    fn sort_attributes(&mut self, attributes: Vec<Attribute>) {
+        for attribute in attributes {
+            let path = attribute.path();
+            if path.is_ident("doc") {
+                self.docs.push(attribute);
+            } else if path.is_ident("cfg") {
+                self.cfgs.push(attribute);
+            } else if path.is_ident("deprecated") {
+                self.outer.push(attribute);
+            } else {
+                self.inner.push(attribute);
+            }
+        }
+    }
+
+    fn check_fields(&self, errors: &mut Errors) {
+        let mut seen: Vec<String> = Vec::new();
+        for argument in self.arguments() {
+            let aliases = argument
+                .aliases
+                .iter()
+                .map(|alias| (alias.value(), alias.to_token_stream()));
+            let field = (argument.stored_name(), argument.name.to_token_stream());
+            for (name, tokens) in std::iter::once(field).chain(aliases) {
+                if seen.contains(&name) {
+                    errors.at(
+                        tokens,
+                        format_args!(
+                            "two arguments would be stored as `{name}`: give one another name"
+                        ),
+                    );
+                }
+                seen.push(name);
+            }
+        }
+    }
+
+    /// The parameters that are stored.
+    pub(crate) fn arguments(&self) -> impl Iterator<Item = &Argument> + Clone {
+        self.parameters
+            .iter()
+            .filter_map(|parameter| match parameter {
+                Parameter::Argument(argument) => Some(argument),
+                Parameter::Injected(_) => None,
+            })
+    }
+
+    /// The parameters that the worker fills in.
+    pub(crate) fn injected(&self) -> impl Iterator<Item = &Type> + Clone {
+        self.parameters
+            .iter()
+            .filter_map(|parameter| match parameter {
+                Parameter::Injected(ty) => Some(ty),
+                Parameter::Argument(_) => None,
+            })
+    }
+
+    /// How many arguments `enqueue` would take: parameters that could not be understood are arguments.
+    pub(crate) fn stored_count(&self) -> usize {
+        self.signature.inputs.len() - self.injected().count()
+    }
+
+    /// Whether the result is of a type that can be written elsewhere.
+    pub(crate) fn has_output(&self) -> bool {
+        self.signature.generics.params.is_empty()
+            && !matches!(self.output, Type::Never(_))
+            && types::unowned(&self.output, true).is_none()
+    }
+
+    /// The name of the struct of its arguments.
+    pub(crate) fn arguments_ident(&self) -> Ident {
+        let name = names::of_arguments(&self.ident);
+        // What cannot be the name of a struct has been told; the stubs need one all the same.
+        let name = if name == "Self" || self.ident == name {
+            format!("__{name}")
+        } else {
+            name
+        };
+        syn::parse_str(&name).map_or_else(
+            |_| format_ident!("__Arguments"),
+            |_: Ident| Ident::new(&name, self.ident.span()),
+        )
+    }
+
+    /// The name that the function goes by now.
+    pub(crate) fn hidden_ident(&self) -> &Ident {
+        &self.signature.ident
+    }
+
+    /// The function as it was written, under its hidden name.
+    pub(crate) fn hidden(&self) -> TokenStream {
+        let Self {
+            cfgs,
+            inner,
+            signature,
+            block,
+            ..
+        } = self;
+        quote!(#(#cfgs)* #(#inner)* #signature #block)
+    }
+
+    /// The first line of its documentation.
+    pub(crate) fn first_doc_line(&self) -> Option<String> {
+        let lines = self
+            .docs
+            .iter()
+            .filter_map(|attribute| match &attribute.meta {
+                Meta::NameValue(pair) => match &pair.value {
+                    Expr::Lit(ExprLit {
+                        lit: Lit::Str(text),
+                        ..
+                    }) => Some(text.value()),
+                    _ => None,
+                },
+                _ => None,
+            });
+        let mut lines = lines.flat_map(|text| {
+            text.lines()
+                .map(|line| line.trim().to_owned())
+                .collect::<Vec<_>>()
+        });
+        lines.find(|line| !line.is_empty())
+    }
+}
+
+fn check_signature(signature: &Signature, errors: &mut Errors) {
+    for parameter in &signature.generics.params {
+        match parameter {
+            GenericParam::Lifetime(lifetime) => errors.at(
+                lifetime,
+                "a job has no lifetimes: its arguments are stored and read back; take owned values, or `&str` without a lifetime",
+            ),
+            other => errors.at(
+                other,
+                "a job cannot be generic: its arguments are stored and read back, so their types must be fixed",
+            ),
+        }
+    }
+    if let Some(constness) = &signature.constness {
+        errors.at(
+            constness,
+            "a job is run by a worker, never at compile time: leave `const` out",
+        );
+    }
+    if let Safety::Unsafe(unsafety) = &signature.safety {
+        errors.at(unsafety, "a job is called by a worker, which cannot keep promises: put the `unsafe` block into the body");
+    }
+    if let Some(abi) = &signature.abi {
+        errors.at(abi, "a job is called by a worker: leave `extern` out");
+    }
+    if let Some(variadic) = &signature.variadic {
+        errors.at(
+            variadic,
+            "a job has a fixed number of arguments: take a `Vec`",
+        );
+    }
+}
+
+fn check_output(output: &Type, errors: &mut Errors) {
+    match types::unowned(output, true) {
+        _ if matches!(output, Type::Never(_)) => {
+            errors.at(output, "a job must come to an end: return `()`");
+        }
+        Some(Unowned::Borrowed) => errors.at(
+            output,
+            "a job cannot return what it borrows: its result is stored; return an owned value",
+        ),
+        Some(Unowned::Opaque) => errors.at(
+            output,
+            "the result of a job is stored, so its type must be named: write the type itself",
+        ),
+        None => {}
+    }
+}
+
+/// The name of the function is checked as a kind, unless another one is given.
+fn check_kind(ident: &Ident, options: &Options, errors: &mut Errors) {
+    let name = ident.unraw().to_string();
+    if options.name.is_none() && !names::KIND.allows(&name) {
+        errors.at(
+            ident,
+            "jobs are stored under the name of their function, and this one cannot be stored: give another one, with \
+             `#[job(name = \"…\")]`",
+        );
+    }
+    let kind = options.name.as_ref().map_or(name, syn::LitStr::value);
+    for alias in options.aliases.iter().filter(|alias| alias.value() == kind) {
+        errors.at(alias, "an alias is an older name; this is the name itself");
+    }
+}
