@@ -1,0 +1,127 @@
+//! What operators do.
+
+use std::collections::{HashMap, HashSet};
+
+use chrono::{DateTime, Utc};
+use jobs_core::job::{Due, JobId, State};
+use jobs_core::storage::{Answer, Command, Pause, Verb, Wake};
+use jobs_core::{Error, Result};
+use sqlx::Row;
+use sqlx::postgres::PgRow;
+use uuid::Uuid;
+
+use crate::insert::LONGEST_WAIT;
+use crate::lanes::Lane;
+use crate::store::Store;
+
+/// How many jobs one transaction touches.
+const CHUNK: usize = 1_000;
+
+/// Many jobs are first done without waiting for any; those that somebody had locked are then waited for, one by one.
+pub(crate) async fn command(store: &Store, command: &Command) -> Result<Vec<Answer>> {
+    let mut answers: HashMap<JobId, Answer> = HashMap::new();
+    let mut busy = Vec::new();
+    if let [job] = *command.jobs {
+        busy.push(job);
+    } else {
+        for jobs in command.jobs.chunks(CHUNK) {
+            busy.extend(obey(store, command, jobs, false, &mut answers).await?);
+        }
+    }
+    for job in busy {
+        obey(store, command, &[job], true, &mut answers).await?;
+    }
+    let answer = |job: &JobId| answers.get(job).copied().unwrap_or(Answer::Unknown);
+    Ok(command.jobs.iter().map(answer).collect())
+}
+
+async fn obey(
+    store: &Store,
+    command: &Command,
+    jobs: &[JobId],
+    wait: bool,
+    answers: &mut HashMap<JobId, Answer>,
+) -> Result<Vec<JobId>> {
+    let (due_at, due_in) = due(command.verb);
+    let statement = store
+        .statement(&store.sql.command)
+        .bind(command.verb.as_str())
+        .bind(jobs.iter().map(|job| job.as_uuid()).collect::<Vec<_>>())
+        .bind(&*command.actor)
+        .bind(command.reason.as_deref())
+        .bind(due_at)
+        .bind(due_in)
+        .bind(wait);
+    let doing = format!("{} {} jobs", command.verb.as_str(), jobs.len());
+    let rows = store.rows(&doing, statement).await?;
+    let mut busy = Vec::new();
+    let mut lanes: HashSet<Lane> = HashSet::new();
+    for row in &rows {
+        let job: JobId = row.get::<Uuid, _>("job").into();
+        if row.get::<&str, _>("answer") == "busy" {
+            busy.push(job);
+            continue;
+        }
+        let answer = answer(row)?;
+        if let Answer::Done {
+            from: State::Processing,
+            to: State::Deleted,
+        } = answer
+        {
+            store.wakes.tell_here(Wake::Cancelled(job));
+        }
+        if let Some(queue) = row.get::<Option<String>, _>("queue") {
+            lanes.insert((queue, row.get("priority")));
+        }
+        answers.insert(job, answer);
+    }
+    store.lanes.seen(&lanes.iter().cloned().collect::<Vec<_>>());
+    store.wakes.waiting(lanes);
+    Ok(busy)
+}
+
+fn due(verb: Verb) -> (Option<DateTime<Utc>>, Option<f64>) {
+    match verb {
+        Verb::Reschedule(Due::At(at)) => (Some(at), None),
+        Verb::Reschedule(Due::In(wait)) => (None, Some(wait.as_secs_f64().min(LONGEST_WAIT))),
+        _ => (None, None),
+    }
+}
+
+fn answer(row: &PgRow) -> Result<Answer> {
+    let state = |column: &str| -> Result<State> {
+        let text: &str = row.get(column);
+        text.parse().map_err(|error| Error::Storage {
+            doing: "read an answer".into(),
+            source: Box::new(error),
+        })
+    };
+    Ok(match row.get("answer") {
+        "done" => Answer::Done {
+            from: state("from_state")?,
+            to: state("to_state")?,
+        },
+        "wrong" => Answer::WrongState(state("from_state")?),
+        _ => Answer::Unknown,
+    })
+}
+
+pub(crate) async fn pause(store: &Store, queue: &str, pause: Option<&Pause>) -> Result<()> {
+    let (doing, statement) = match pause {
+        Some(pause) => (
+            format!("pause queue {queue}"),
+            store
+                .statement(&store.sql.pause)
+                .bind(queue)
+                .bind(&*pause.actor)
+                .bind(pause.reason.as_deref()),
+        ),
+        None => (
+            format!("resume queue {queue}"),
+            store.statement(&store.sql.resume).bind(queue),
+        ),
+    };
+    store.rows(&doing, statement).await?;
+    store.wakes.tell_here(Wake::Queues);
+    Ok(())
+}

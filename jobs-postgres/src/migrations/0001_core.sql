@@ -1,0 +1,465 @@
+-- The core: jobs, where they wait, who holds them, what became of them.
+-- The schema's name stands here as `jobs` and is replaced when this is run; so is the channel 'jobs:jobs'.
+
+create table jobs.schema_version (
+    version    int primary key,
+    applied_at timestamptz not null default now()
+);
+
+-- One row for each job, for as long as it is kept. It is written when the job is created and when a run ends; where
+-- a waiting job stands is said by which of the tables below names it, so that no index covers what changes here.
+--   state: 0 waiting (ticket or claim), 1 awaiting (other jobs), 2 succeeded, 3 failed, 4 deleted
+--   run:   the number of the current ownership; raised by whatever ends one. A ticket or an entry of a claim with
+--          another number is void.
+-- Ids are UUIDv7: partitions by day are ranges of ids. When a job was created is in its id.
+create table jobs.job (
+    id          uuid not null,
+    run_at      timestamptz not null,
+    started_at  timestamptz,
+    finished_at timestamptz,
+    run         int not null default 0,
+    attempt     int not null default 0,
+    lost        smallint not null default 0,
+    priority    smallint not null default 0,
+    state       smallint not null default 0,
+    settled     boolean not null default false, -- whether the run before this one ended with an outcome, of `worker`
+    worker      uuid,
+    kind        text collate "C" not null,
+    queue       text collate "C" not null,
+    args        json not null,          -- not jsonb: the text must come back as it was given
+    options     json,
+    reason      text,
+    result      json,
+    primary key (id)
+) partition by range (id);
+
+-- The jobs that say themselves how long they are kept: few, so that this index is nearly empty. Nothing in it changes.
+create index job_keep_for on jobs.job (id) where (options ->> 'keep_for') is not null;
+
+-- What no day's partition takes: ids of skewed clocks, and every job if nobody has made room ahead.
+create table jobs.job_default (like jobs.job including defaults, primary key (id)) with (fillfactor = 70);
+alter table jobs.job attach partition jobs.job_default default;
+
+-- A job that waits, now or for later. Claiming it deletes this row and touches nothing of the job.
+create table jobs.ticket (
+    queue    text collate "C" not null,
+    priority smallint not null,
+    run_at   timestamptz not null,
+    job_id   uuid not null,
+    run      int not null,
+    kind     text collate "C" not null,
+    primary key (queue, priority, run_at, job_id)
+) with (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 2000, autovacuum_vacuum_cost_delay = 0,
+        autovacuum_analyze_scale_factor = 0.2, autovacuum_vacuum_insert_threshold = -1, vacuum_truncate = false);
+
+-- What a worker took at once. Its id was made by the worker before it asked.
+create table jobs.claim (
+    worker     uuid not null,
+    id         uuid not null,
+    claimed_at timestamptz not null default now(),
+    job_ids    uuid[] not null,
+    runs       int[] not null,
+    primary key (worker, id)
+) with (autovacuum_vacuum_scale_factor = 0.1, autovacuum_vacuum_threshold = 500, autovacuum_vacuum_cost_delay = 0,
+        vacuum_truncate = false);
+
+-- Incarnations of workers. A dead or retired one stays for a day, so that a claim of its that commits late is found.
+create table jobs.worker (
+    id         uuid primary key,
+    beat       bigint not null default 0,
+    started_at timestamptz not null default now(),
+    beat_at    timestamptz not null default now(),
+    dead_at    timestamptz,
+    retired_at timestamptz,
+    suspect    uuid,                    -- the job that it is about to run although another worker died with it
+    info       json not null
+) with (fillfactor = 50);
+
+-- Attempts that did not succeed.
+create table jobs.attempt (
+    job_id      uuid not null,
+    run         int not null,
+    number      int not null,
+    worker      uuid,
+    started_at  timestamptz,
+    finished_at timestamptz not null,
+    outcome     text not null,
+    reason      text not null,
+    error       json,
+    primary key (job_id, run)
+);
+
+-- What operators did.
+create table jobs.event (
+    job_id     uuid not null,
+    id         bigint generated always as identity,
+    at         timestamptz not null default clock_timestamp(),
+    verb       text not null,
+    actor      text not null,
+    reason     text,
+    from_state text not null,
+    to_state   text not null,
+    primary key (job_id, id)
+);
+
+-- The jobs that are Failed, to list them without looking at all others.
+create table jobs.failed (
+    job_id uuid primary key
+);
+
+-- Queues that somebody has paused. A queue without a row is not.
+create table jobs.queue (
+    name      text collate "C" primary key,
+    paused_at timestamptz,
+    paused_by text,
+    reason    text
+);
+
+-- Which (queue, priority) are in use. Append-only and without a unique index: writers in long transactions must not
+-- wait for each other. A writer announces a lane again when it has not done so for half a day.
+create table jobs.lane (
+    id       bigint generated always as identity primary key,
+    queue    text collate "C" not null,
+    priority smallint not null,
+    at       timestamptz not null default now()
+);
+
+-- What happened, a row for each kind and flush, folded each second into the two tables below: no row is updated at
+-- the rate of jobs. `left_*`: jobs that are not in that state any more (requeued, deleted, removed).
+create table jobs.stat_delta (
+    id             bigint generated always as identity primary key,
+    at             timestamptz not null default now(),
+    succeeded      int not null default 0,
+    failed         int not null default 0,
+    deleted        int not null default 0,
+    retried        int not null default 0,
+    left_succeeded int not null default 0,
+    left_failed    int not null default 0,
+    left_deleted   int not null default 0,
+    run_millis     bigint not null default 0,
+    queue          text collate "C" not null,
+    kind           text collate "C" not null
+) with (autovacuum_vacuum_scale_factor = 0.1, autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_cost_delay = 0,
+        vacuum_truncate = false);
+
+create table jobs.stat_minute (
+    minute     timestamptz not null,
+    queue      text collate "C" not null,
+    kind       text collate "C" not null,
+    succeeded  bigint not null,
+    failed     bigint not null,
+    deleted    bigint not null,
+    retried    bigint not null,
+    run_millis bigint not null,
+    primary key (minute, queue, kind)
+) with (fillfactor = 70);
+
+-- How many jobs are in each final state: one row.
+create table jobs.stat_standing (
+    one       boolean primary key default true check (one),
+    succeeded bigint not null default 0,
+    failed    bigint not null default 0,
+    deleted   bigint not null default 0
+) with (fillfactor = 10);
+insert into jobs.stat_standing default values;
+
+-- The smallest id of an instant.
+create function jobs.id_floor(at timestamptz) returns uuid language sql immutable parallel safe as $fn$
+    select (lpad(to_hex((extract(epoch from at) * 1000)::bigint), 12, '0') || '00000000000000000000')::uuid
+$fn$;
+
+-- A new job's id: UUIDv7 with microseconds, so that jobs created in a row stay in order.
+create function jobs.new_id() returns uuid language sql volatile as $fn$
+    select (lpad(to_hex(us / 1000), 12, '0') || '7' || lpad(to_hex((us % 1000) * 4), 3, '0')
+            || substr(replace(gen_random_uuid()::text, '-', ''), 17))::uuid
+      from (select (extract(epoch from clock_timestamp()) * 1000000)::bigint as us) now
+$fn$;
+
+-- Makes the partition of one day (UTC), with what has landed in the default partition of it meanwhile. Answers false
+-- if there are so many of those that moving them would take long: that day then stays in the default.
+create function jobs.make_day(day date) returns boolean language plpgsql set lock_timeout = '20ms' as $fn$
+declare
+    name text := 'job_' || to_char(day, 'YYYYMMDD');
+    low  uuid := jobs.id_floor(day::timestamp at time zone 'UTC');
+    high uuid := jobs.id_floor((day + 1)::timestamp at time zone 'UTC');
+begin
+    if to_regclass(format('jobs.%I', name)) is not null then
+        return true;
+    end if;
+    -- Attaching needs this lock; taken before the move, so that nobody puts a stray there in between.
+    lock table jobs.job_default in access exclusive mode;
+    if (select count(*) from (select from jobs.job_default where id >= low and id < high limit 10001) s) > 10000 then
+        return false;
+    end if;
+    execute format('create table jobs.%I (like jobs.job including defaults, primary key (id)) with (fillfactor = 70, '
+                   'autovacuum_vacuum_scale_factor = 0.5, autovacuum_vacuum_insert_scale_factor = 0.5)', name);
+    execute format('with strays as (delete from jobs.job_default where id >= %L and id < %L returning *) '
+                   'insert into jobs.%I select * from strays', low, high, name);
+    execute format('alter table jobs.job attach partition jobs.%I for values from (%L) to (%L)', name, low, high);
+    return true;
+end
+$fn$;
+
+-- Gives the jobs of a worker's claims back to their queues, p_limit at most: of the claims that p_claims names, or of all. What somebody else has locked stays for the next call. With p_lost_limit, the worker
+-- has died: the job it suspected is counted as lost, or without a suspect each that is not yet; a job without a
+-- count cannot have been the suspect, and one with a count is not started without being made the suspect first.
+create function jobs.give_back(p_worker uuid, p_claims uuid[], p_limit int, p_suspect uuid, p_lost_limit int, p_lost_reason text,
+                               out released bigint, out failed bigint, out more boolean)
+language plpgsql volatile as $fn$
+declare
+    held  record;
+    moved record;
+begin
+    released := 0;
+    failed := 0;
+    for held in
+        select c.id, c.job_ids, c.runs from jobs.claim c
+         where c.worker = p_worker and (p_claims is null or c.id = any (p_claims))
+         order by c.id for update skip locked
+    loop
+        with locked as materialized (
+            select j.id,
+                   case when p_lost_limit is null then 0 when p_suspect is null then (j.lost = 0)::int else (j.id = p_suspect)::int end as lost
+              from unnest(held.job_ids, held.runs) x (id, run)
+              join jobs.job j on j.id = x.id and j.run = x.run and j.state = 0
+             order by j.id limit p_limit - released - failed for no key update of j skip locked
+        ), moved as (
+            update jobs.job j
+               set run = j.run + 1, settled = false, lost = j.lost + l.lost,
+                   run_at = greatest(j.run_at, clock_timestamp()),
+                   state = case when l.lost > 0 and j.lost + l.lost >= p_lost_limit then 3 else 0 end,
+                   finished_at = case when l.lost > 0 and j.lost + l.lost >= p_lost_limit then clock_timestamp() end,
+                   reason = case when l.lost > 0 and j.lost + l.lost >= p_lost_limit then p_lost_reason when l.lost > 0 then 'its worker died while running it' else j.reason end
+              from locked l where j.id = l.id
+         returning j.id, j.queue, j.priority, j.run_at, j.run, j.kind, j.state, j.attempt, l.lost
+        ), tickets as (
+            insert into jobs.ticket (queue, priority, run_at, job_id, run, kind)
+            select m.queue, m.priority, m.run_at, m.id, m.run, m.kind from moved m where m.state = 0
+                on conflict (queue, priority, run_at, job_id) do update set run = excluded.run
+        ), attempts as (
+            insert into jobs.attempt (job_id, run, number, worker, finished_at, outcome, reason)
+            select m.id, m.run - 1, m.attempt + 1, p_worker, clock_timestamp(), 'lost',
+                   case m.state when 3 then p_lost_reason else 'its worker died while running it' end
+              from moved m where m.lost > 0
+                on conflict do nothing
+        ), failures as (
+            insert into jobs.failed (job_id) select m.id from moved m where m.state = 3 on conflict do nothing
+        ), stats as (
+            insert into jobs.stat_delta (queue, kind, failed)
+            select m.queue, m.kind, count(*) from moved m where m.state = 3 group by 1, 2
+        )
+        select count(*) filter (where m.state = 0) as released, count(*) filter (where m.state = 3) as failed
+          into moved from moved m;
+        released := released + moved.released;
+        failed := failed + moved.failed;
+        -- A new statement: it sees what others committed while the one above waited for nobody.
+        delete from jobs.claim c
+         where c.worker = p_worker and c.id = held.id and not exists (
+            select from unnest(held.job_ids, held.runs) x (id, run)
+              join jobs.job j on j.id = x.id and j.run = x.run and j.state = 0);
+        exit when released + failed >= p_limit;
+    end loop;
+    more := exists (select from jobs.claim c where c.worker = p_worker and (p_claims is null or c.id = any (p_claims)));
+end
+$fn$;
+
+-- Declares a worker dead, unless its beat has moved on from the one that was watched, and takes its jobs back.
+create function jobs.rescue(p_worker uuid, p_beat bigint, p_lost_limit int, p_lost_reason text, p_limit int,
+                            out released bigint, out failed bigint, out more boolean)
+language plpgsql volatile as $fn$
+declare
+    w record;
+begin
+    select suspect, retired_at into w from jobs.worker where id = p_worker and beat = p_beat for update;
+    if not found then
+        released := 0;
+        failed := 0;
+        more := false;
+        return;
+    end if;
+    update jobs.worker set dead_at = clock_timestamp() where id = p_worker and dead_at is null;
+    -- What a retired worker left behind it had not begun.
+    if w.retired_at is not null then
+        p_lost_limit := null;
+    end if;
+    select g.released, g.failed, g.more into released, failed, more
+      from jobs.give_back(p_worker, null, p_limit, w.suspect, p_lost_limit, p_lost_reason) g;
+end
+$fn$;
+
+-- An operator's verb on some jobs. p_wait: whether to wait for a job that somebody has locked (for 2 s, then 55P03); if
+-- not, it is answered `busy`. The others are answered `done`, `wrong` (the verb does not apply to this state) or `unknown`.
+create function jobs.command(p_verb text, p_jobs uuid[], p_actor text, p_reason text, p_due_at timestamptz, p_due_in float8,
+                             p_wait boolean)
+returns table (job uuid, answer text, from_state text, to_state text, queue text, priority smallint)
+language plpgsql volatile as $fn$
+#variable_conflict use_column
+declare
+    j          record;
+    has_ticket boolean;
+    due        timestamptz;
+begin
+    perform set_config('lock_timeout', '2s', true);
+    -- Rows of many jobs are always locked in the order of their ids.
+    for job in select x.id from unnest(p_jobs) x (id) order by x.id loop
+        queue := null;
+        priority := null;
+        from_state := null;
+        to_state := null;
+        if p_wait then
+            select * into j from jobs.job b where b.id = job for no key update;
+        else
+            select * into j from jobs.job b where b.id = job for no key update skip locked;
+        end if;
+        if not found then
+            answer := case when exists (select from jobs.job b where b.id = job) then 'busy' else 'unknown' end;
+            return next;
+            continue;
+        end if;
+        has_ticket := false;
+        if j.state = 0 then
+            -- The ticket is ours or a claim's. Whoever claims it now has it; then the job is Processing.
+            delete from jobs.ticket t
+             where t.queue = j.queue and t.priority = j.priority and t.run_at = j.run_at and t.job_id = j.id and t.run = j.run;
+            has_ticket := found;
+        end if;
+        from_state := case j.state when 0 then case when not has_ticket then 'processing'
+                                                    when j.run_at > clock_timestamp() then 'scheduled' else 'enqueued' end
+                                   when 1 then 'awaiting' when 2 then 'succeeded' when 3 then 'failed' else 'deleted' end;
+        due := null;
+        if p_verb = 'delete' and from_state not in ('succeeded', 'deleted') then
+            update jobs.job b
+               set state = 4, run = b.run + 1, settled = false, finished_at = clock_timestamp(),
+                   reason = 'Deleted by ' || p_actor || coalesce(': ' || p_reason, '')
+             where b.id = job;
+            insert into jobs.stat_delta (queue, kind, deleted, left_failed) values (j.queue, j.kind, 1, (j.state = 3)::int);
+            to_state := 'deleted';
+            if from_state = 'processing' then
+                perform pg_notify('jobs:jobs', 'c' || job);
+            end if;
+        elsif p_verb = 'requeue' and j.state in (2, 3, 4) then
+            due := clock_timestamp();
+            update jobs.job b
+               set state = 0, run = b.run + 1, settled = false, attempt = 0, lost = 0, reason = null, result = null,
+                   started_at = null, finished_at = null, run_at = due
+             where b.id = job;
+            insert into jobs.stat_delta (queue, kind, left_succeeded, left_failed, left_deleted)
+            values (j.queue, j.kind, (j.state = 2)::int, (j.state = 3)::int, (j.state = 4)::int);
+        elsif p_verb = 'run_now' and from_state in ('scheduled', 'enqueued')
+           or p_verb = 'reschedule' and from_state in ('scheduled', 'enqueued') then
+            due := case when p_verb = 'reschedule'
+                        then greatest(coalesce(p_due_at, clock_timestamp() + make_interval(secs => p_due_in)), clock_timestamp())
+                        when from_state = 'scheduled' then clock_timestamp()
+                        else j.run_at end;
+            update jobs.job b set run = b.run + 1, settled = false, run_at = due where b.id = job;
+        end if;
+        if due is not null then
+            insert into jobs.ticket (queue, priority, run_at, job_id, run, kind)
+            values (j.queue, j.priority, due, job, j.run + 1, j.kind)
+                on conflict (queue, priority, run_at, job_id) do update set run = excluded.run;
+            insert into jobs.lane (queue, priority) select j.queue, j.priority
+             where not exists (select from jobs.lane k where k.queue = j.queue and k.priority = j.priority);
+            to_state := case when due > clock_timestamp() then 'scheduled' else 'enqueued' end;
+            queue := j.queue;
+            priority := j.priority;
+        elsif has_ticket and to_state is null then
+            -- The verb does not apply: the ticket goes back to where it was.
+            insert into jobs.ticket (queue, priority, run_at, job_id, run, kind)
+            values (j.queue, j.priority, j.run_at, job, j.run, j.kind);
+        end if;
+        if j.state = 3 and to_state is not null then
+            delete from jobs.failed f where f.job_id = job;
+        end if;
+        if to_state is null then
+            answer := 'wrong';
+        else
+            answer := 'done';
+            insert into jobs.event (job_id, verb, actor, reason, from_state, to_state)
+            values (job, p_verb, p_actor, p_reason, from_state, to_state);
+        end if;
+        return next;
+    end loop;
+end
+$fn$;
+
+-- Whether a job's time is up: of a state that is kept until these instants, or by its own word.
+create function jobs.is_over(state smallint, finished_at timestamptz, options json, succeeded_before timestamptz,
+                             failed_before timestamptz, deleted_before timestamptz) returns boolean language sql stable as $fn$
+    select state in (2, 3, 4) and finished_at <= case
+        when (options ->> 'keep_for') is not null
+        then now() - make_interval(secs => (options -> 'keep_for' ->> 'secs')::float8 + (options -> 'keep_for' ->> 'nanos')::float8 / 1e9)
+        when state = 2 then succeeded_before when state = 3 then failed_before else deleted_before end
+$fn$;
+
+-- Empties the partition of one day of the jobs whose time is up, when that is nearly all of them: by truncating it and putting
+-- the others back. Answers how many went; -1 if too many would stay. Locks that cannot be had at once: 55P03.
+create function jobs.empty_day(day date, succeeded_before timestamptz, failed_before timestamptz, deleted_before timestamptz)
+returns bigint language plpgsql volatile set lock_timeout = '20ms' as $fn$
+declare
+    leaf     text := 'job_' || to_char(day, 'YYYYMMDD');
+    low      uuid := jobs.id_floor(day::timestamp at time zone 'UTC');
+    high     uuid := jobs.id_floor((day + 1)::timestamp at time zone 'UTC');
+    stay     uuid[];
+    began    timestamptz := clock_timestamp();
+    gone     bigint;
+    counted  record;
+begin
+    if not pg_try_advisory_xact_lock(hashtext('jobs:jobs'), 2) then
+        return 0;
+    end if;
+    -- Looked at without a lock that could be in anybody's way.
+    execute format('select array_agg(id) from (select id from jobs.%I where not coalesce(jobs.is_over(state, finished_at, options, $1, $2, $3), false) limit 10001) s', leaf)
+       into stay using succeeded_before, failed_before, deleted_before;
+    stay := coalesce(stay, '{}');
+    if cardinality(stay) > 10000 then
+        return -1;
+    end if;
+    -- An operator who puts a finished job back writes an event; who does so just now may not be seen until the lock is had.
+    create temp table jobs_counted (queue text, kind text, state smallint, n bigint) on commit drop;
+    execute format('insert into jobs_counted select queue, kind, state, count(*) from jobs.%I where id <> all ($1) group by 1, 2, 3', leaf)
+      using stay;
+    execute format('lock table jobs.%I in access exclusive mode', leaf);
+    if exists (select from jobs.event e where e.job_id >= low and e.job_id < high and e.at > began - interval '1 hour') then
+        drop table jobs_counted;
+        return 0;
+    end if;
+    select coalesce(sum(n), 0) into gone from jobs_counted;
+    if gone = 0 then
+        drop table jobs_counted;
+        return 0;
+    end if;
+    execute format('create temp table jobs_staying on commit drop as select * from jobs.%I where id = any ($1)', leaf) using stay;
+    execute format('truncate table jobs.%I', leaf);
+    execute format('insert into jobs.%I select * from jobs_staying', leaf);
+    delete from jobs.attempt a where a.job_id >= low and a.job_id < high and a.job_id <> all (stay);
+    delete from jobs.event e where e.job_id >= low and e.job_id < high and e.job_id <> all (stay);
+    delete from jobs.failed f where f.job_id >= low and f.job_id < high and f.job_id <> all (stay);
+    insert into jobs.stat_delta (queue, kind, left_succeeded, left_failed, left_deleted)
+    select queue, kind, coalesce(sum(n) filter (where state = 2), 0), coalesce(sum(n) filter (where state = 3), 0),
+           coalesce(sum(n) filter (where state = 4), 0)
+      from (select queue, kind, state, n from jobs_counted) c group by 1, 2;
+    drop table jobs_counted;
+    drop table jobs_staying;
+    return gone;
+end
+$fn$;
+
+-- Drops the partition of one day if nothing is in it. Answers whether it is gone.
+create function jobs.drop_day(day date) returns boolean language plpgsql volatile set lock_timeout = '20ms' as $fn$
+declare
+    leaf  text := 'job_' || to_char(day, 'YYYYMMDD');
+    found boolean;
+begin
+    execute format('select exists (select from jobs.%I)', leaf) into found;
+    if found then
+        return false;
+    end if;
+    -- The parent first, as everybody else does.
+    lock table jobs.job in access exclusive mode;
+    execute format('select exists (select from jobs.%I)', leaf) into found;
+    if not found then
+        execute format('drop table jobs.%I', leaf);
+    end if;
+    return not found;
+end
+$fn$;

@@ -1,0 +1,24 @@
+-- As `insert`, for jobs of which some may be stored already: those are left as they are. Answers which were new. In a caller's
+-- transaction others are told by it, when that commits: $11 hints.
+-- Shorter arrays are filled up with nulls by unnest: what most jobs lack costs nothing.
+-- Due times are never earlier than the insert itself: a claim may rely on it that nothing appears in the past.
+with stored as (
+    insert into jobs.job (id, run_at, priority, kind, queue, args, options)
+    select x.id,
+           greatest(coalesce(x.due_at, clock_timestamp() + make_interval(secs => x.due_in)), clock_timestamp()),
+           x.priority, x.kind, x.queue, x.args::json, x.options::json
+      from unnest($1::uuid[], $2::text[], $3::text[], $4::int2[], $5::text[], $6::text[], $7::timestamptz[], $8::float8[])
+           x (id, kind, queue, priority, args, options, due_at, due_in)
+        on conflict (id) do nothing
+ returning id, run_at, priority, kind, queue
+), tickets as (
+    insert into jobs.ticket (queue, priority, run_at, job_id, run, kind)
+    select queue, priority, run_at, id, 0, kind from stored
+), lanes as (
+    insert into jobs.lane (queue, priority)
+    select l.queue, l.priority from unnest($9::text[], $10::int2[]) l (queue, priority)
+     where not exists (select from jobs.lane k
+                        where k.queue = l.queue and k.priority = l.priority and k.at > now() - interval '12 hours')
+)
+select array(select id from stored) as ids, clock_timestamp() as now,
+       (select count(pg_notify('jobs:jobs', hint)) from unnest($11::text[]) hint) as told

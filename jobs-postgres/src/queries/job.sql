@@ -1,0 +1,13 @@
+-- One job, and where it stands: $1 its id.
+select j.id, j.kind, j.args, j.queue, j.priority, j.state, j.reason, j.attempt, j.lost::int as lost, j.run, j.options,
+       j.run_at, j.started_at, j.finished_at, j.result,
+       case when j.state <> 0 then null
+            when exists (select from jobs.ticket t
+                          where t.queue = j.queue and t.priority = j.priority and t.run_at = j.run_at and t.job_id = j.id)
+            then j.run_at > clock_timestamp() end as later,
+       case when j.state <> 0 then j.worker
+            else coalesce((select c.worker from jobs.claim c
+                            where j.id = any (c.job_ids)
+                              and c.runs[array_position(c.job_ids, j.id)] = j.run limit 1), j.worker) end as worker
+  from jobs.job j
+ where j.id = $1

@@ -1,0 +1,2 @@
+-- The lanes that somebody has announced.
+select distinct queue, priority from jobs.lane

@@ -1,0 +1,152 @@
+//! What all clones of a storage share.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use jobs_core::Result;
+use jobs_core::job::{JobId, WorkerId};
+use sqlx::AssertSqlSafe;
+use sqlx::postgres::PgRow;
+use uuid::Uuid;
+
+use crate::claim::Memory;
+use crate::lanes::Lanes;
+use crate::pool::{Failure, Lease, Pool, Statement};
+use crate::schema::{Schema, Statements};
+use crate::tick::Folded;
+use crate::wake::Wakes;
+
+/// What all clones of a storage share.
+pub(crate) struct Store {
+    pub(crate) pool: Pool,
+    pub(crate) schema: Schema,
+    pub(crate) sql: Statements,
+    pub(crate) clock: Clock,
+    pub(crate) lanes: Lanes,
+    pub(crate) wakes: Wakes,
+    pub(crate) folded: Folded,
+    /// Behind a pooler that gives each transaction another server connection: no named statements.
+    pub(crate) poll_only: bool,
+    /// Whether others are told by a caller's transaction itself.
+    pub(crate) notify_within: bool,
+    workers: Mutex<HashMap<WorkerId, Arc<Memory>>>,
+}
+
+impl Store {
+    pub(crate) fn new(
+        pool: Pool,
+        schema: Schema,
+        wakes: Wakes,
+        poll_only: bool,
+        notify_within: bool,
+    ) -> Self {
+        Self {
+            sql: Statements::new(&schema),
+            pool,
+            schema,
+            clock: Clock::default(),
+            lanes: Lanes::default(),
+            wakes,
+            folded: Folded::default(),
+            poll_only,
+            notify_within,
+            workers: Mutex::default(),
+        }
+    }
+
+    /// One of our statements, to be bound.
+    pub(crate) fn statement(&self, sql: &Arc<str>) -> Statement {
+        sqlx::query(AssertSqlSafe(sql.clone())).persistent(!self.poll_only)
+    }
+
+    pub(crate) async fn acquire(&self, doing: &str) -> Result<Lease<'_>> {
+        self.pool.acquire(doing).await
+    }
+
+    /// Sends one statement that answers with one row, on a connection of its own.
+    pub(crate) async fn row(&self, doing: &str, statement: Statement) -> Result<PgRow, Failure> {
+        let mut lease = self.lease(doing).await?;
+        // Without named statements two messages must reach the same server connection.
+        if self.poll_only {
+            lease.begin(doing).await?;
+            let row = lease.row(doing, statement).await?;
+            lease.commit(doing).await?;
+            return Ok(row);
+        }
+        lease.row(doing, statement).await
+    }
+
+    /// Sends one statement, on a connection of its own.
+    pub(crate) async fn rows(
+        &self,
+        doing: &str,
+        statement: Statement,
+    ) -> Result<Vec<PgRow>, Failure> {
+        let mut lease = self.lease(doing).await?;
+        if self.poll_only {
+            lease.begin(doing).await?;
+            let rows = lease.rows(doing, statement).await?;
+            lease.commit(doing).await?;
+            return Ok(rows);
+        }
+        lease.rows(doing, statement).await
+    }
+
+    async fn lease(&self, doing: &str) -> Result<Lease<'_>, Failure> {
+        let lease = self.acquire(doing).await;
+        lease.map_err(|error| Failure { code: None, error })
+    }
+
+    /// What is remembered for a worker from one claim to the next.
+    pub(crate) fn memory(&self, worker: WorkerId) -> Arc<Memory> {
+        let mut workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner);
+        // Incarnations that went without a word must not pile up.
+        if workers.len() > 64 {
+            workers.retain(|_, memory| Arc::strong_count(memory) > 1 || memory.is_recent());
+        }
+        workers.entry(worker).or_default().clone()
+    }
+
+    pub(crate) fn forget(&self, worker: WorkerId) {
+        let mut workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner);
+        workers.remove(&worker);
+    }
+}
+
+/// The database's clock, as far as it is known: this machine's, and by how much that differs.
+#[derive(Default)]
+pub(crate) struct Clock {
+    ahead_micros: AtomicI64,
+}
+
+impl Clock {
+    pub(crate) fn now(&self) -> DateTime<Utc> {
+        Utc::now() + TimeDelta::microseconds(self.ahead_micros.load(Ordering::Relaxed))
+    }
+
+    /// Learns from an answer: the database's time lay between `asked` and now.
+    pub(crate) fn learn(&self, asked: DateTime<Utc>, theirs: DateTime<Utc>) {
+        let round_trip = Utc::now() - asked;
+        if round_trip < TimeDelta::zero() || round_trip > TimeDelta::seconds(1) {
+            return;
+        }
+        let ahead = theirs - (asked + round_trip / 2);
+        // Within the error of this very measurement there is nothing to learn.
+        let known = self.ahead_micros.load(Ordering::Relaxed);
+        let known = TimeDelta::microseconds(known);
+        if (ahead - known).abs() > round_trip + TimeDelta::milliseconds(1) {
+            let micros = ahead.num_microseconds().unwrap_or_default();
+            self.ahead_micros.store(micros, Ordering::Relaxed);
+        }
+    }
+}
+
+/// The smallest and the greatest of some ids: with them a statement looks at the partitions of those days only.
+pub(crate) fn bounds(ids: impl Iterator<Item = JobId>) -> (Uuid, Uuid) {
+    let ids = ids.map(|id| id.as_uuid());
+    ids.fold((Uuid::max(), Uuid::nil()), |(low, high), id| {
+        (low.min(id), high.max(id))
+    })
+}

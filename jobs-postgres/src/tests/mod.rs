@@ -1,0 +1,147 @@
+//! Tests that need the inside of the storage, or SQL beside it. They need a server: `TEST_DATABASE_URL`.
+
+mod flow;
+mod statements;
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jobs_core::job::{ClaimId, JobId, NewJob, QueuePattern, WorkerId};
+use jobs_core::lifecycle::Transition;
+use jobs_core::storage::{
+    ClaimRequest, Claimed, ClaimedJob, Flush, QueueShare, Settlement, Storage, WorkerInfo,
+};
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
+
+use crate::{PgStorage, PgStorageBuilder};
+
+pub(crate) fn url() -> String {
+    std::env::var("TEST_DATABASE_URL")
+        .expect("TEST_DATABASE_URL names a server to test with; `scripts/postgres start` makes one")
+}
+
+/// A schema of its own for one test, removed afterwards, whatever comes.
+pub(crate) struct Home {
+    pub(crate) schema: String,
+}
+
+impl Home {
+    pub(crate) fn builder(&self) -> PgStorageBuilder {
+        PgStorage::builder().url(url()).schema(&self.schema)
+    }
+
+    pub(crate) async fn storage(&self) -> PgStorage {
+        self.builder()
+            .connect()
+            .await
+            .expect("the test server answers")
+    }
+
+    pub(crate) async fn connection(&self) -> PgConnection {
+        PgConnection::connect(&url())
+            .await
+            .expect("the test server answers")
+    }
+
+    /// A statement beside the storage, with the schema filled in.
+    pub(crate) fn sql(&self, sql: &str) -> AssertSqlSafe<Arc<str>> {
+        AssertSqlSafe(
+            crate::schema::Schema::new(&self.schema)
+                .unwrap()
+                .render(sql),
+        )
+    }
+}
+
+pub(crate) fn test<F, T>(body: F)
+where
+    F: FnOnce(Arc<Home>) -> T + Send + 'static,
+    T: Future<Output = ()> + Send + 'static,
+{
+    let home = Arc::new(Home {
+        schema: format!("test {}", uuid::Uuid::new_v4().simple()),
+    });
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .unwrap();
+    let inner = home.clone();
+    let outcome = runtime.block_on(async move { tokio::spawn(body(inner)).await });
+    runtime.block_on(async {
+        let mut connection = home.connection().await;
+        let drop = format!("drop schema if exists \"{}\" cascade", home.schema);
+        sqlx::raw_sql(AssertSqlSafe(drop))
+            .execute(&mut connection)
+            .await
+            .unwrap();
+    });
+    if let Err(error) = outcome {
+        std::panic::resume_unwind(error.into_panic());
+    }
+}
+
+pub(crate) fn new_job() -> NewJob {
+    NewJob::new(JobId::new(), "add", r#"{"b":1,"a":-0.0}"#)
+}
+
+pub(crate) async fn worker(storage: &PgStorage) -> WorkerId {
+    let id = WorkerId::new();
+    storage.register(&WorkerInfo::new(id)).await.unwrap();
+    id
+}
+
+pub(crate) fn request(worker: WorkerId, queue: &str, limit: usize) -> ClaimRequest {
+    ClaimRequest {
+        worker,
+        claim: ClaimId::new(),
+        queues: vec![QueueShare {
+            queues: QueuePattern::new(queue).unwrap(),
+            limit,
+        }],
+        limit,
+        unknown_kinds: Arc::default(),
+    }
+}
+
+pub(crate) async fn claim(
+    storage: &PgStorage,
+    worker: WorkerId,
+    limit: usize,
+) -> (ClaimId, Claimed) {
+    let request = request(worker, "*", limit);
+    (request.claim, storage.claim(&request).await.unwrap())
+}
+
+pub(crate) fn settlement(job: &ClaimedJob, claim: ClaimId, transition: Transition) -> Settlement {
+    Settlement {
+        job: job.id,
+        run: job.run,
+        claim,
+        kind: job.kind.clone(),
+        queue: job.queue.clone(),
+        attempt: job.attempt,
+        ran_for: Some(Duration::from_millis(3)),
+        ended_ago: Duration::from_millis(1),
+        transition,
+    }
+}
+
+pub(crate) fn success() -> Transition {
+    Transition::Succeed {
+        result: Some("[1]".into()),
+        note: None,
+    }
+}
+
+pub(crate) fn flush(worker: WorkerId, claim: ClaimId, jobs: &[ClaimedJob], closed: bool) -> Flush {
+    Flush {
+        worker,
+        settlements: jobs
+            .iter()
+            .map(|job| settlement(job, claim, success()))
+            .collect(),
+        closed: closed.then_some(claim).into_iter().collect(),
+    }
+}

@@ -1,0 +1,102 @@
+//! Jobs inside the caller's own transaction.
+//!
+//! Nothing here is prepared by name: a plan that is kept locks every partition until the caller commits, one that is made for
+//! these very values only those that it touches.
+
+use async_trait::async_trait;
+use jobs_core::job::{NewJob, WorkerId};
+use jobs_core::lifecycle::Transition;
+use jobs_core::storage::{Inserted, Settlement, Within};
+use jobs_core::{Error, Result};
+use sqlx::pool::PoolConnection;
+use sqlx::{AssertSqlSafe, PgConnection, Postgres, Row, Transaction};
+
+use crate::PgStorage;
+use crate::error::translate;
+use crate::insert::{answers, bind, doing, existing};
+use crate::wake::hinted_lanes;
+
+async fn insert(
+    connection: &mut PgConnection,
+    storage: &PgStorage,
+    jobs: &[NewJob],
+) -> Result<Vec<Inserted>> {
+    if jobs.is_empty() {
+        return Ok(Vec::new());
+    }
+    let store = &storage.store;
+    let lanes = store.lanes.unannounced(jobs);
+    let hints = match store.notify_within {
+        true => store.wakes.hints(&hinted_lanes(store, jobs)),
+        false => Vec::new(),
+    };
+    // A conflict must not fail the statement here: it would abort the caller's transaction.
+    let statement = sqlx::query(AssertSqlSafe(store.sql.insert_again.clone())).persistent(false);
+    let statement = bind(statement, jobs, &lanes).bind(hints);
+    let row = statement.fetch_one(connection).await;
+    let row = row.map_err(|error| translate(&doing(jobs), error))?;
+    let stored: Vec<uuid::Uuid> = row.get("ids");
+    Ok(answers(jobs, &existing(jobs, &stored)))
+}
+
+async fn complete(
+    connection: &mut PgConnection,
+    storage: &PgStorage,
+    worker: WorkerId,
+    run: &Settlement,
+) -> Result<()> {
+    let doing = format!("complete job {}", run.job);
+    let Transition::Succeed { result, note } = &run.transition else {
+        return Err(Error::Invalid(format!(
+            "{doing}: only a success can be settled in a transaction of yours"
+        )));
+    };
+    let statement = sqlx::query(AssertSqlSafe(storage.store.sql.complete.clone()))
+        .persistent(false)
+        .bind(worker.as_uuid())
+        .bind(run.claim.as_uuid())
+        .bind(run.job.as_uuid())
+        .bind(run.run)
+        .bind(run.ran_for.map(|time| time.as_secs_f64()))
+        .bind(result.as_deref())
+        .bind(note.as_deref());
+    let row = statement.fetch_one(connection).await;
+    let row = row.map_err(|error| translate(&doing, error))?;
+    if row.get::<i64, _>("settled") == 1 {
+        return Ok(());
+    }
+    Err(Error::Rejected {
+        doing,
+        source:
+            "this run of it has ended: it was deleted, or its worker was taken for dead; roll back"
+                .into(),
+    })
+}
+
+macro_rules! within {
+    ($connection:ty, $self:ident => $inner:expr) => {
+        #[async_trait]
+        impl Within<PgStorage> for $connection {
+            async fn insert(
+                &mut $self,
+                storage: &PgStorage,
+                jobs: &[NewJob],
+            ) -> Result<Vec<Inserted>> {
+                insert($inner, storage, jobs).await
+            }
+
+            async fn complete(
+                &mut $self,
+                storage: &PgStorage,
+                worker: WorkerId,
+                run: &Settlement,
+            ) -> Result<()> {
+                complete($inner, storage, worker, run).await
+            }
+        }
+    };
+}
+
+within!(PgConnection, self => self);
+within!(PoolConnection<Postgres>, self => self);
+within!(Transaction<'_, Postgres>, self => self);
