@@ -1,6 +1,10 @@
-//! Tools for tests: the [conformance suite](conformance) for storages. Behind the feature `testing`.
+//! Tools for tests: the [conformance suite](conformance) for storages, and a [storage that
+//! fails](FaultyStorage) when a test says so. Behind the feature `testing`.
 
 pub mod conformance;
+mod faulty;
+
+pub use faulty::{Fault, FaultyStorage, Method};
 
 #[doc(inline)]
 pub use crate::conformance;
