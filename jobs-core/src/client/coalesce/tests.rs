@@ -393,3 +393,34 @@ fn without_a_runtime_everybody_sends_alone() {
     };
     assert!(stored.unwrap());
 }
+
+/// Run with `--release -- --ignored --nocapture` to see what coalescing costs and saves.
+#[test]
+#[ignore = "a measurement"]
+fn cost_of_coalescing() {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .unwrap();
+    for (callers, coalesce) in [(1, false), (1, true), (64, false), (64, true), (256, true)] {
+        let storage = crate::storage::MemoryStorage::new();
+        let client = Client::builder(storage).coalesce(coalesce).build();
+        let each = 100_000 / callers;
+        let start = Instant::now();
+        runtime.block_on(async {
+            let mut tasks = JoinSet::new();
+            for _ in 0..callers {
+                let client = client.clone();
+                tasks.spawn(async move {
+                    for n in 0..each {
+                        client.enqueue(note(n)).await.unwrap();
+                    }
+                });
+            }
+            tasks.join_all().await;
+        });
+        let nanos = start.elapsed().as_nanos() / (callers * each) as u128;
+        println!("{callers} callers, coalescing {coalesce}: {nanos} ns each, in memory");
+    }
+}
