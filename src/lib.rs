@@ -41,6 +41,7 @@
 mod connect;
 mod time;
 
+pub mod guide;
 pub mod inspect;
 pub mod prelude;
 
