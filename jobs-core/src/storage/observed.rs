@@ -197,7 +197,7 @@ impl StorageHandle {
                 };
                 let left = again(&error).map(|time| time.saturating_sub(start.elapsed()));
                 let Some(pause) = left.and_then(|left| pause_before(tries, left)) else {
-                    break Err(error);
+                    break Err(tried(error, tries, start.elapsed()));
                 };
                 warn!(verb, tries, ?pause, "trying again: {error}");
                 tokio::time::sleep(pause).await;
@@ -208,6 +208,17 @@ impl StorageHandle {
         };
         calls.instrument(span).await
     }
+}
+
+/// Says how often a request was tried that has failed in the end.
+fn tried(mut error: Error, tries: u32, time: Duration) -> Error {
+    if let Error::Unavailable { doing, .. } | Error::Conflict { doing, .. } = &mut error
+        && tries > 1
+    {
+        let seconds = time.as_secs_f64();
+        doing.push_str(&format!(" ({tries} tries in {seconds:.1} s)"));
+    }
+    error
 }
 
 /// How long to wait before another try, if there is time for one. Left to chance by half, so that those

@@ -34,6 +34,11 @@ async fn an_insert_is_tried_for_as_long_as_it_may() {
     );
     // The pauses grow: an absent storage is not hammered.
     let tries = tries.load(Ordering::SeqCst);
+    let said = error.to_string();
+    assert!(
+        said.starts_with(&format!("probe ({tries} tries in ")),
+        "{said}"
+    );
     assert!((15..80).contains(&tries), "{tries}");
 }
 
