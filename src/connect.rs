@@ -49,7 +49,9 @@ async fn postgres(_: &str) -> Result<StorageHandle> {
 
 #[cfg(feature = "sqlite")]
 async fn sqlite(url: &str) -> Result<StorageHandle> {
-    Ok(jobs_sqlite::SqliteStorage::connect(url).await?.into())
+    let storage: StorageHandle = jobs_sqlite::SqliteStorage::connect(url).await?.into();
+    storage.migrate().await?;
+    Ok(storage)
 }
 
 #[cfg(not(feature = "sqlite"))]
