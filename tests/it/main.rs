@@ -1,3 +1,31 @@
-//! The tests of the whole, as its users see it: one program, a module for each topic.
+//! The tests of the whole, as its users see it: one program, a module for each topic. `./test` starts the
+//! PostgreSQL that most of them need, and switches all features on.
 
 mod macros;
+
+#[cfg(all(feature = "postgres", feature = "sqlite"))]
+mod bad_input;
+#[cfg(all(feature = "postgres", feature = "sqlite"))]
+mod counters;
+#[cfg(all(feature = "postgres", feature = "sqlite"))]
+mod enqueueing;
+#[cfg(all(feature = "postgres", feature = "sqlite"))]
+mod kinds;
+#[cfg(all(feature = "postgres", feature = "sqlite"))]
+mod losing;
+#[cfg(all(feature = "postgres", feature = "sqlite"))]
+mod operators;
+#[cfg(all(feature = "postgres", feature = "sqlite"))]
+mod order;
+#[cfg(all(feature = "postgres", feature = "sqlite"))]
+mod outages;
+#[cfg(all(feature = "postgres", feature = "sqlite"))]
+mod running;
+#[cfg(all(feature = "postgres", feature = "sqlite"))]
+mod setup;
+#[cfg(all(feature = "postgres", feature = "sqlite"))]
+mod stopping;
+#[cfg(all(feature = "postgres", feature = "sqlite"))]
+mod transactions;
+#[cfg(all(feature = "postgres", feature = "sqlite"))]
+mod wakeups;

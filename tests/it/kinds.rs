@@ -1,0 +1,153 @@
+//! The jobs that the tests run, in this process and in others. Their names are apart from those of other
+//! tests in this program.
+
+use std::time::Duration;
+
+use jobs::{Backoff, Data, JobContext, JobEntry, JobError, job, jobs};
+
+use crate::setup::Effects;
+
+/// The jobs of these kinds; all of them if none is named.
+pub(crate) fn named(kinds: &[String]) -> Vec<&'static JobEntry> {
+    let mut entries = jobs![
+        abort, boom, explode, fails, heeds, hold, ignores, noop, note, rest, block, discards,
+        comes_back, snoozes
+    ];
+    entries.retain(|entry| kinds.is_empty() || kinds.iter().any(|kind| kind == entry.kind));
+    entries
+}
+
+/// Does nothing.
+#[job(name = "e2e.noop")]
+pub(crate) async fn noop() {}
+
+/// Notes that it ran, and answers what it was given.
+#[job(name = "e2e.note")]
+pub(crate) async fn note(n: i64, effects: Data<Effects>, ctx: JobContext) -> i64 {
+    effects.write("note", &ctx);
+    n
+}
+
+/// Runs until the test opens the gate.
+#[job(name = "e2e.hold")]
+pub(crate) async fn hold(gate: String, effects: Data<Effects>, ctx: JobContext) {
+    effects.write("start", &ctx);
+    effects.pass(&gate).await;
+    effects.write("end", &ctx);
+}
+
+/// Takes so long.
+#[job(name = "e2e.rest")]
+pub(crate) async fn rest(millis: u64, effects: Data<Effects>, ctx: JobContext) {
+    effects.write("start", &ctx);
+    tokio::time::sleep(Duration::from_millis(millis)).await;
+    effects.write("end", &ctx);
+}
+
+/// Takes so long, and the thread with it.
+#[job(name = "e2e.block")]
+pub(crate) fn block(millis: u64, effects: Data<Effects>, ctx: JobContext) {
+    effects.write("start", &ctx);
+    std::thread::sleep(Duration::from_millis(millis));
+    effects.write("end", &ctx);
+}
+
+/// Takes the process with it.
+#[job(name = "e2e.abort")]
+pub(crate) async fn abort(effects: Data<Effects>, ctx: JobContext) {
+    effects.write("start", &ctx);
+    std::process::abort();
+}
+
+/// Panics.
+#[job(name = "e2e.boom", retries = 0)]
+pub(crate) async fn boom(words: String) {
+    panic!("{words}");
+}
+
+/// An error with a cause.
+#[derive(Debug)]
+pub(crate) struct Trouble(std::num::ParseIntError);
+
+impl std::fmt::Display for Trouble {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("reading the order failed")
+    }
+}
+
+impl std::error::Error for Trouble {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.0)
+    }
+}
+
+/// Fails for good.
+#[job(name = "e2e.explode", retries = 0)]
+pub(crate) async fn explode() -> Result<(), Trouble> {
+    "x".parse::<i32>().map(drop).map_err(Trouble)
+}
+
+/// Fails so many times, and then answers the number of its attempt.
+#[job(name = "e2e.fails")]
+pub(crate) async fn fails(
+    times: u32,
+    effects: Data<Effects>,
+    ctx: JobContext,
+) -> Result<u32, JobError> {
+    effects.write("note", &ctx);
+    if ctx.attempt() <= times {
+        return Err(format!("attempt {} fails", ctx.attempt()).into());
+    }
+    Ok(ctx.attempt())
+}
+
+/// No waiting between attempts.
+pub(crate) const AT_ONCE: Backoff = Backoff::Fixed(Duration::ZERO);
+
+/// Runs until it is told to stop, and says so.
+#[job(name = "e2e.heeds")]
+pub(crate) async fn heeds(effects: Data<Effects>, ctx: JobContext) -> Result<(), JobError> {
+    effects.write("start", &ctx);
+    ctx.cancellation().cancelled().await;
+    effects.write(if ctx.is_lost() { "lost" } else { "cancelled" }, &ctx);
+    Err("told to stop".into())
+}
+
+/// Is told to stop, says so, and succeeds all the same, once the test opens the gate.
+#[job(name = "e2e.ignores")]
+pub(crate) async fn ignores(gate: String, effects: Data<Effects>, ctx: JobContext) -> i32 {
+    effects.write("start", &ctx);
+    if ctx.lost() == 0 {
+        ctx.cancellation().cancelled().await;
+        effects.write(if ctx.is_lost() { "lost" } else { "cancelled" }, &ctx);
+        effects.pass(&gate).await;
+    }
+    effects.write("end", &ctx);
+    ctx.run()
+}
+
+/// Sees no sense in trying again.
+#[job(name = "e2e.discards")]
+pub(crate) async fn discards() -> Result<(), JobError> {
+    Err(JobError::discard("the order was withdrawn"))?
+}
+
+/// Wants to be tried again after an hour.
+#[job(name = "e2e.comes_back")]
+pub(crate) async fn comes_back() -> Result<(), JobError> {
+    Err(JobError::retry_after(Duration::from_secs(3_600)))?
+}
+
+/// Snoozes so many times.
+#[job(name = "e2e.snoozes")]
+pub(crate) async fn snoozes(
+    times: usize,
+    effects: Data<Effects>,
+    ctx: JobContext,
+) -> Result<(), JobError> {
+    effects.write("note", &ctx);
+    if effects.of_job("note", ctx.id()).len() <= times {
+        Err(JobError::snooze(Duration::from_millis(1)))?;
+    }
+    Ok(())
+}

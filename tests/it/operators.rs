@@ -1,0 +1,367 @@
+//! What operators do, and how soon workers heed it.
+
+use std::time::{Duration, Instant};
+
+use jobs::{Due, Error, JobId, State};
+
+use crate::kinds::{comes_back, explode, heeds, hold, named, note};
+use crate::setup::{PATIENCE, Place, on_all, on_each, until};
+
+on_each!(a_job_that_waits_can_be_deleted: memory, sqlite, postgres);
+
+async fn a_job_that_waits_can_be_deleted(place: &Place) {
+    let enqueued = note.enqueue(1).on(&place.client).await.unwrap();
+    let scheduled = note
+        .enqueue(2)
+        .delay(jobs::hours(1))
+        .on(&place.client)
+        .await
+        .unwrap();
+    for (handle, from) in [(&enqueued, State::Enqueued), (&scheduled, State::Scheduled)] {
+        let moved = place
+            .client
+            .delete(handle.id())
+            .by("ada")
+            .because("a mistake")
+            .await
+            .unwrap();
+        assert_eq!((moved.from, moved.to), (from, State::Deleted));
+        let record = handle.record().await.unwrap();
+        assert_eq!(record.reason.as_deref(), Some("Deleted by ada: a mistake"));
+        let events = place.storage.inspect().events(handle.id()).await.unwrap();
+        assert_eq!(
+            (events.len(), &*events[0].actor, &*events[0].verb),
+            (1, "ada", "delete")
+        );
+    }
+    let worker = place.worker(named(&[])).start().await.unwrap();
+    let failed = explode.enqueue().on(&place.client).await.unwrap();
+    failed.wait().await.unwrap();
+    place.client.delete(failed.id()).await.unwrap();
+    assert_eq!(failed.state().await.unwrap(), State::Deleted);
+    note.enqueue(3)
+        .on(&place.client)
+        .await
+        .unwrap()
+        .result()
+        .await
+        .unwrap();
+    worker.stop().await;
+    assert_eq!(place.effects.of("note").len(), 1, "a deleted job ran");
+}
+
+on_each!(a_verb_that_does_not_apply_says_what_it_found: memory, sqlite, postgres);
+
+async fn a_verb_that_does_not_apply_says_what_it_found(place: &Place) {
+    let worker = place.worker(named(&[])).start().await.unwrap();
+    let done = note.enqueue(1).on(&place.client).await.unwrap();
+    done.result().await.unwrap();
+    let error = done.cancel().await.unwrap_err();
+    assert!(
+        matches!(
+            error,
+            Error::WrongState {
+                state: State::Succeeded,
+                ..
+            }
+        ),
+        "{error}"
+    );
+    let unknown = JobId::new();
+    let error = place.client.requeue(unknown).await.unwrap_err();
+    assert!(
+        matches!(error, Error::UnknownJob(id) if id == unknown),
+        "{error}"
+    );
+    assert!(
+        place
+            .storage
+            .inspect()
+            .events(done.id())
+            .await
+            .unwrap()
+            .is_empty()
+    );
+    // Two at once: one wins, the other is told.
+    let waiting = note
+        .enqueue(2)
+        .delay(jobs::hours(1))
+        .on(&place.client)
+        .await
+        .unwrap();
+    let (one, two) = tokio::join!(waiting.cancel(), waiting.cancel());
+    assert!(one.is_ok() != two.is_ok(), "{one:?} {two:?}");
+    assert_eq!(
+        place
+            .storage
+            .inspect()
+            .events(waiting.id())
+            .await
+            .unwrap()
+            .len(),
+        1
+    );
+    worker.stop().await;
+}
+
+on_each!(a_scheduled_job_can_be_run_now_or_later: memory, sqlite, postgres);
+
+async fn a_scheduled_job_can_be_run_now_or_later(place: &Place) {
+    let worker = place.worker(named(&[])).start().await.unwrap();
+    let now = note
+        .enqueue(1)
+        .delay(jobs::hours(1))
+        .on(&place.client)
+        .await
+        .unwrap();
+    place.client.run_now(now.id()).await.unwrap();
+    assert_eq!(now.result().await.unwrap(), 1);
+    let soon = note
+        .enqueue(2)
+        .delay(jobs::hours(1))
+        .on(&place.client)
+        .await
+        .unwrap();
+    place
+        .client
+        .reschedule(soon.id(), Due::In(Duration::from_millis(50)))
+        .await
+        .unwrap();
+    assert_eq!(soon.result().await.unwrap(), 2);
+    // A retry that is due in an hour is a scheduled job like any other.
+    let retried = comes_back
+        .enqueue()
+        .retries(1)
+        .on(&place.client)
+        .await
+        .unwrap();
+    place.until_state(retried.id(), State::Scheduled).await;
+    place.client.run_now(retried.id()).await.unwrap();
+    let record = retried.wait().await.unwrap();
+    assert_eq!((record.state, record.attempt), (State::Failed, 2));
+    worker.stop().await;
+}
+
+/// How long it took from a deletion until the job, which runs in another process, heard of it; the
+/// median and the longest of nine times.
+async fn cancellation_times(place: &Place) -> (Duration, Duration) {
+    let mut times = Vec::new();
+    for _ in 0..9 {
+        let handle = heeds.enqueue().on(&place.client).await.unwrap();
+        until(
+            "it runs",
+            PATIENCE,
+            async || place.effects.of_job("start", handle.id()),
+            |it| !it.is_empty(),
+        )
+        .await;
+        let asked = std::time::SystemTime::now()
+            .duration_since(std::time::UNIX_EPOCH)
+            .unwrap();
+        let moved = handle.cancel().await.unwrap();
+        assert_eq!((moved.from, moved.to), (State::Processing, State::Deleted));
+        let look = async || place.effects.of_job("lost", handle.id());
+        let heard = until("it is told", PATIENCE, look, |it| !it.is_empty()).await;
+        times.push(heard[0].at.saturating_sub(asked));
+        let record = handle.record().await.unwrap();
+        assert_eq!((record.state, record.attempt), (State::Deleted, 0));
+    }
+    times.sort();
+    (times[4], times[8])
+}
+
+on_each!(a_job_that_runs_is_cancelled_in_the_process_that_runs_it: postgres);
+
+async fn a_job_that_runs_is_cancelled_in_the_process_that_runs_it(place: &Place) {
+    let worker = place
+        .process(|orders| orders.poll_interval = PATIENCE)
+        .await;
+    let (median, longest) = cancellation_times(place).await;
+    assert!(
+        median < Duration::from_millis(100),
+        "{median:?}, at most {longest:?}"
+    );
+    worker.signal("TERM");
+    assert!(worker.ended(PATIENCE).await.success());
+}
+
+on_each!(a_job_that_runs_is_cancelled_where_workers_only_look: sqlite);
+
+async fn a_job_that_runs_is_cancelled_where_workers_only_look(place: &Place) {
+    let worker = place
+        .process(|orders| orders.poll_interval = PATIENCE)
+        .await;
+    let (median, longest) = cancellation_times(place).await;
+    assert!(
+        median < Duration::from_secs(1),
+        "{median:?}, at most {longest:?}"
+    );
+    worker.signal("TERM");
+    assert!(worker.ended(PATIENCE).await.success());
+}
+
+on_each!(the_outcome_of_a_deleted_job_is_discarded: memory, sqlite, postgres);
+
+async fn the_outcome_of_a_deleted_job_is_discarded(place: &Place) {
+    let worker = place.worker(named(&[])).start().await.unwrap();
+    let handle = crate::kinds::ignores
+        .enqueue("late")
+        .on(&place.client)
+        .await
+        .unwrap();
+    place.until_state(handle.id(), State::Processing).await;
+    let asked = Instant::now();
+    handle.cancel().await.unwrap();
+    until(
+        "it is told",
+        PATIENCE,
+        async || place.effects.of("lost"),
+        |it| it.len() == 1,
+    )
+    .await;
+    let told = asked.elapsed();
+    assert!(told < Duration::from_secs(1), "{told:?}");
+    place.effects.open_gate("late");
+    until(
+        "it succeeds all the same",
+        PATIENCE,
+        async || place.effects.of("end"),
+        |it| it.len() == 1,
+    )
+    .await;
+    worker.stop().await;
+    let record = handle.record().await.unwrap();
+    assert_eq!(
+        (record.state, record.attempt, record.result),
+        (State::Deleted, 0, None)
+    );
+    // It can be run again, and then its outcome counts.
+    place.client.requeue(handle.id()).await.unwrap();
+    place.client.delete(handle.id()).await.unwrap();
+    assert_eq!(
+        place
+            .storage
+            .inspect()
+            .events(handle.id())
+            .await
+            .unwrap()
+            .len(),
+        3
+    );
+}
+
+on_all!(a_paused_queue_starts_nothing: memory, sqlite, postgres);
+
+async fn a_paused_queue_starts_nothing(place: &Place) {
+    let worker = place
+        .worker(named(&[]))
+        .concurrency(2)
+        .start()
+        .await
+        .unwrap();
+    let running = hold
+        .enqueue("go")
+        .queue("mail")
+        .on(&place.client)
+        .await
+        .unwrap();
+    place.until_state(running.id(), State::Processing).await;
+    // One that has only looked while the queue was open, in another client's eyes, too.
+    place
+        .client
+        .pause_queue("mail")
+        .by("ada")
+        .because("the server is down")
+        .await
+        .unwrap();
+    let paused = Instant::now();
+    let waiting = note
+        .enqueue_many(0..20)
+        .queue("mail")
+        .on(&place.client)
+        .await
+        .unwrap();
+    let elsewhere = note.enqueue(99).on(&place.client).await.unwrap();
+    assert_eq!(elsewhere.result().await.unwrap(), 99);
+    let queues = place.storage.inspect().queues().await.unwrap();
+    let mail = queues.iter().find(|queue| queue.name == "mail").unwrap();
+    let pause = mail.pause.as_ref().unwrap();
+    assert_eq!(
+        (&*pause.actor, pause.reason.as_deref()),
+        ("ada", Some("the server is down"))
+    );
+    assert!(
+        (chrono::Utc::now() - pause.since).num_seconds() <= paused.elapsed().as_secs() as i64 + 1
+    );
+    // What runs may end.
+    place.effects.open_gate("go");
+    assert_eq!(running.wait().await.unwrap().state, State::Succeeded);
+    // Others run meanwhile, for longer than any poll takes, and these still wait.
+    while paused.elapsed() < Duration::from_secs(3) {
+        note.enqueue(99)
+            .on(&place.client)
+            .await
+            .unwrap()
+            .result()
+            .await
+            .unwrap();
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    for handle in waiting.handles() {
+        let record = handle.record().await.unwrap();
+        assert_eq!((record.state, record.attempt), (State::Enqueued, 0));
+    }
+    place.client.resume_queue("mail").await.unwrap();
+    let resumed = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap();
+    for handle in waiting.handles() {
+        handle.result().await.unwrap();
+    }
+    let first = waiting
+        .ids()
+        .iter()
+        .map(|id| place.effects.of_job("note", *id)[0].at)
+        .min()
+        .unwrap();
+    assert!(
+        first.saturating_sub(resumed) < Duration::from_secs(1),
+        "{:?}",
+        first - resumed
+    );
+    worker.stop().await;
+}
+
+on_all!(a_pause_reaches_other_processes: sqlite, postgres);
+
+async fn a_pause_reaches_other_processes(place: &Place) {
+    let worker = place
+        .process(|orders| orders.poll_interval = Duration::from_secs(1))
+        .await;
+    note.enqueue(0)
+        .queue("mail")
+        .on(&place.client)
+        .await
+        .unwrap()
+        .result()
+        .await
+        .unwrap();
+    place.client.pause_queue("mail").await.unwrap();
+    let waiting = note
+        .enqueue(1)
+        .queue("mail")
+        .on(&place.client)
+        .await
+        .unwrap();
+    note.enqueue(2)
+        .on(&place.client)
+        .await
+        .unwrap()
+        .result()
+        .await
+        .unwrap();
+    assert_eq!(waiting.state().await.unwrap(), State::Enqueued);
+    place.client.resume_queue("mail").await.unwrap();
+    assert_eq!(waiting.result().await.unwrap(), 1);
+    drop(worker);
+}

@@ -1,0 +1,114 @@
+//! A worker process that is asked to stop.
+
+use std::time::{Duration, Instant};
+
+use jobs::State;
+
+use crate::kinds::{heeds, hold, ignores};
+use crate::setup::{PATIENCE, Place, on_all, until};
+
+on_all!(running_jobs_may_end_and_others_go_back_at_once: sqlite, postgres);
+
+async fn running_jobs_may_end_and_others_go_back_at_once(place: &Place) {
+    let worker = place.process(|orders| orders.concurrency = 2).await;
+    let running = hold
+        .enqueue_many(["go"; 2])
+        .on(&place.client)
+        .await
+        .unwrap();
+    until(
+        "both run",
+        PATIENCE,
+        async || place.effects.of("start"),
+        |it| it.len() == 2,
+    )
+    .await;
+    let waiting = hold
+        .enqueue_many(["go"; 3])
+        .on(&place.client)
+        .await
+        .unwrap();
+    worker.signal("TERM");
+    // What it has not started is due for others, while it still runs the rest.
+    for handle in waiting.handles() {
+        place.until_state(handle.id(), State::Enqueued).await;
+    }
+    for handle in running.handles() {
+        assert_eq!(handle.state().await.unwrap(), State::Processing);
+    }
+    place.effects.open_gate("go");
+    let asked = Instant::now();
+    assert!(worker.ended(PATIENCE).await.success());
+    assert!(
+        asked.elapsed() < Duration::from_secs(10),
+        "{:?}",
+        asked.elapsed()
+    );
+    for handle in running.handles() {
+        let record = handle.record().await.unwrap();
+        assert_eq!(
+            (record.state, record.attempt, record.lost),
+            (State::Succeeded, 1, 0)
+        );
+    }
+    for handle in waiting.handles() {
+        let record = handle.record().await.unwrap();
+        assert_eq!(
+            (record.state, record.attempt, record.lost),
+            (State::Enqueued, 0, 0)
+        );
+    }
+    assert!(place.storage.inspect().workers().await.unwrap().is_empty());
+}
+
+on_all!(jobs_that_do_not_end_are_told_and_then_released: sqlite, postgres);
+
+async fn jobs_that_do_not_end_are_told_and_then_released(place: &Place) {
+    let worker = place
+        .process(|orders| {
+            (orders.grace, orders.stop_grace) =
+                (Duration::from_millis(700), Duration::from_millis(700))
+        })
+        .await;
+    let heeding = heeds.enqueue().on(&place.client).await.unwrap();
+    let deaf = ignores.enqueue("never").on(&place.client).await.unwrap();
+    until(
+        "both run",
+        PATIENCE,
+        async || place.effects.of("start"),
+        |it| it.len() == 2,
+    )
+    .await;
+    let began = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap();
+    worker.signal("TERM");
+    assert!(worker.ended(PATIENCE).await.success());
+    // Told only after the grace, and told that it is a shutdown and no loss.
+    let told = place.effects.of("cancelled");
+    assert_eq!(told.len(), 2);
+    assert!(
+        told.iter()
+            .all(|effect| effect.at - began >= Duration::from_millis(690))
+    );
+    for handle in [heeding.id(), deaf.id()] {
+        let record = place.record(handle).await;
+        assert_eq!(
+            (record.state, record.attempt, record.lost),
+            (State::Enqueued, 0, 0),
+            "{record:?}"
+        );
+    }
+    // Another one takes them at once: nobody waits for anybody's death.
+    let released = Instant::now();
+    let next = place.process(|_| {}).await;
+    until(
+        "both run again",
+        PATIENCE,
+        async || place.effects.of("start"),
+        |it| it.len() == 4,
+    )
+    .await;
+    assert!(released.elapsed() < Duration::from_secs(20));
+    drop(next);
+}
