@@ -147,7 +147,9 @@ pub async fn a_worker_without_jobs_dies_too(storage: StorageHandle) {
     assert_eq!(hand.dies().await, Rescued::default());
     assert!(!hand.beat(&[]).await.alive);
     assert_eq!(hand.last_beat().await, None);
-    hand.finds_nothing("*").await;
+    store_one(&storage, "a").await;
+    hand.finds_nothing("a").await;
+    Hand::hire(&storage).await.take_one("a").await;
 }
 
 /// A claim that was under way when its worker was declared dead loses nothing.

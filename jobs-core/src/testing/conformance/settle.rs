@@ -6,8 +6,8 @@ use std::time::Duration;
 use chrono::TimeDelta;
 
 use super::stage::{
-    Hand, LATER, Run, close, fail, job, record, release, retry, snooze, state, store, store_one,
-    store_some, succeed,
+    Hand, LATER, Run, claims, close, fail, job, record, release, retry, snooze, state, store,
+    store_one, store_some, succeed,
 };
 use crate::job::{AttemptOutcome, ErrorReport, NewJob, Priority, State};
 use crate::lifecycle::Transition;
@@ -279,7 +279,7 @@ pub async fn a_flush_may_be_mixed(storage: StorageHandle) {
     runs.extend(hand.take("a", 4).await);
     let ends = [succeed(), retry(LATER), fail(), snooze(LATER), release()];
     let outcomes = runs.iter().zip(ends).map(|(run, end)| run.ended(end));
-    let closed = vec![runs[0].claim];
+    let closed = claims(&runs[..2]);
     assert_eq!(hand.send(outcomes.collect(), closed).await, []);
     let mut states = Vec::new();
     for run in &runs {
@@ -308,9 +308,7 @@ pub async fn a_flush_may_be_large(storage: StorageHandle) {
         runs.iter().map(|run| run.ended(end.clone())).collect()
     };
     let outcomes = [ends(retried, retry(Duration::ZERO)), ends(done, succeed())].concat();
-    let mut closed: Vec<_> = runs.iter().map(|run| run.claim).collect();
-    closed.dedup();
-    assert_eq!(hand.send(outcomes, closed).await, []);
+    assert_eq!(hand.send(outcomes, claims(&runs)).await, []);
     let counts = storage.counts().await.expect("counts");
     assert_eq!((counts.enqueued, counts.succeeded), (1_000, 2_000));
     assert_eq!(counts.processing, 0);

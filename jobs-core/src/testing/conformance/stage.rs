@@ -112,6 +112,8 @@ pub(super) fn close(one: DateTime<Utc>, other: DateTime<Utc>) -> bool {
 #[derive(Clone, Debug)]
 pub(super) struct Run {
     pub(super) claim: ClaimId,
+    /// How many jobs were taken under that claim.
+    size: usize,
     pub(super) job: ClaimedJob,
 }
 
@@ -245,12 +247,10 @@ impl Hand {
         }
     }
 
-    /// Sends the same outcome for these runs and closes their claims.
+    /// Sends the same outcome for these runs and closes the claims of which these are all.
     pub(super) async fn report(&self, runs: &[Run], transition: &Transition) -> Vec<Refused> {
         let settlements = runs.iter().map(|run| run.ended(transition.clone()));
-        let mut closed: Vec<_> = runs.iter().map(|run| run.claim).collect();
-        closed.dedup();
-        self.send(settlements.collect(), closed).await
+        self.send(settlements.collect(), claims(runs)).await
     }
 
     /// The same for one run, which must be applied.
@@ -320,9 +320,16 @@ impl Hand {
     }
 }
 
+/// The claims of which these runs are all.
+pub(super) fn claims(runs: &[Run]) -> Vec<ClaimId> {
+    let same = runs.chunk_by(|one, other| one.claim == other.claim);
+    let whole = same.filter(|runs| runs.len() == runs[0].size);
+    whole.map(|runs| runs[0].claim).collect()
+}
+
 pub(super) fn runs(request: &ClaimRequest, claimed: Claimed) -> Vec<Run> {
-    let claim = request.claim;
-    let run = |job| Run { claim, job };
+    let (claim, size) = (request.claim, claimed.jobs.len());
+    let run = |job| Run { claim, size, job };
     claimed.jobs.into_iter().map(run).collect()
 }
 
