@@ -2,68 +2,32 @@
 
 use std::time::Duration;
 
-use jobs::Client;
-use jobs::{Job, JobDefaults};
-use jobs_core::handler::{BoxFuture, EntryRef, JobContext, JobEntry, perform};
-use jobs_core::lifecycle::Outcome;
-use serde::{Deserialize, Serialize};
+use jobs::prelude::*;
 
 use crate::Result;
 use crate::seen::on_job;
 
 const DAY: Duration = Duration::from_secs(86_400);
 
-macro_rules! kind {
-    ($name:ident, $kind:literal, $queue:expr) => {
-        #[derive(Clone, Debug, Serialize, Deserialize)]
-        pub(crate) struct $name {
-            pub(crate) id: u64,
-            pub(crate) data: String,
-        }
-
-        impl Job for $name {
-            const KIND: &'static str = $kind;
-            type Output = ();
-            const DEFAULTS: JobDefaults = JobDefaults {
-                queue: $queue,
-                ..JobDefaults::NONE
-            };
-        }
-
-        const _: () = {
-            static ENTRY: JobEntry = JobEntry {
-                kind: $kind,
-                aliases: &[],
-                file: file!(),
-                line: line!(),
-                module: module_path!(),
-                defaults: $name::DEFAULTS,
-                blocking: false,
-                arguments: &[],
-                requires: Vec::new,
-                retry_if: None,
-                perform: run,
-            };
-            fn run(ctx: JobContext) -> BoxFuture<'static, Outcome> {
-                perform(&ENTRY, ctx, |args: $name, _| async move {
-                    on_job(args.id);
-                    Ok(())
-                })
-            }
-            inventory::submit!(EntryRef(&ENTRY));
-        };
-    };
+#[job]
+pub(crate) async fn noop(id: u64, data: String) {
+    let _ = data;
+    on_job(id);
 }
 
-kind!(Noop, "noop", None);
-
 macro_rules! kinds {
-    ($($name:ident $kind:literal $queue:literal)*) => {
-        $(kind!($name, $kind, Some($queue));)*
+    ($($function:ident $name:ident $queue:tt)*) => {
+        $(
+            #[job(queue = $queue)]
+            async fn $function(id: u64, data: String) {
+                let _ = data;
+                on_job(id);
+            }
+        )*
 
         /// Enqueues a job of each of the kinds in turn.
         async fn enqueue_kinds(client: &Client, jobs: Vec<Noop>) -> Result<()> {
-            const KINDS: usize = [$($kind),*].len();
+            const KINDS: usize = [$($queue),*].len();
             let mut parts: [Vec<Noop>; KINDS] = Default::default();
             for job in jobs {
                 parts[job.id as usize % KINDS].push(job);
@@ -80,10 +44,10 @@ macro_rules! kinds {
 }
 
 kinds! {
-    A1 "a1" "a" A2 "a2" "a" A3 "a3" "a" A4 "a4" "a" A5 "a5" "a"
-    B1 "b1" "b" B2 "b2" "b" B3 "b3" "b" B4 "b4" "b" B5 "b5" "b"
-    C1 "c1" "c" C2 "c2" "c" C3 "c3" "c" C4 "c4" "c" C5 "c5" "c"
-    D1 "d1" "d" D2 "d2" "d" D3 "d3" "d" D4 "d4" "d" D5 "d5" "d"
+    a1 A1 "a" a2 A2 "a" a3 A3 "a" a4 A4 "a" a5 A5 "a"
+    b1 B1 "b" b2 B2 "b" b3 B3 "b" b4 B4 "b" b5 B5 "b"
+    c1 C1 "c" c2 C2 "c" c3 C3 "c" c4 C4 "c" c5 C5 "c"
+    d1 D1 "d" d2 D2 "d" d3 D3 "d" d4 D4 "d" d5 D5 "d"
 }
 
 /// The queues of all kinds.
