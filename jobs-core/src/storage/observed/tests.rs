@@ -1,10 +1,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use super::super::MemoryStorage;
 use super::super::probe::{Fault, Probe, conflict, rejected, unavailable};
-use super::super::{ClaimRequest, MemoryStorage};
 use super::*;
-use crate::job::ClaimId;
 
 fn jobs() -> [NewJob; 2] {
     [1, 2].map(|_| NewJob::new(JobId::new(), "note", "{}"))
@@ -84,61 +83,4 @@ async fn the_storage_behind_the_door_is_found() {
     assert!(storage.downcast_ref::<MemoryStorage>().is_some());
     assert!(storage.clone().downcast_ref::<Probe>().is_none());
     assert_eq!(storage.inspect().counts().await.unwrap().unfinished(), 0);
-}
-
-#[tokio::test]
-async fn verbs_have_a_span_with_their_timing() {
-    let seen = Arc::new(Seen::default());
-    let guard = tracing::subscriber::set_default(Arc::clone(&seen));
-    let storage = StorageHandle::new(MemoryStorage::new());
-    storage.insert(&jobs()).await.unwrap();
-    let request = ClaimRequest {
-        worker: WorkerId::new(),
-        claim: ClaimId::new(),
-        queues: Vec::new(),
-        limit: 0,
-        unknown_kinds: [].into(),
-    };
-    storage.next_due(&request).await.unwrap();
-    drop(guard);
-    let fields = seen.0.lock().unwrap().join(" ");
-    for expected in [
-        r#"verb="insert""#,
-        r#"storage="memory""#,
-        "items=2",
-        "tries=1",
-        "micros=",
-    ] {
-        assert!(fields.contains(expected), "{fields} should have {expected}");
-    }
-    assert!(fields.contains(r#"verb="next_due""#), "{fields}");
-}
-
-/// Keeps the fields of all spans.
-#[derive(Default)]
-struct Seen(std::sync::Mutex<Vec<String>>);
-
-struct Fields<'s>(&'s Seen);
-
-impl field::Visit for Fields<'_> {
-    fn record_debug(&mut self, field: &field::Field, value: &dyn std::fmt::Debug) {
-        self.0.0.lock().unwrap().push(format!("{field}={value:?}"));
-    }
-}
-
-impl tracing::Subscriber for Seen {
-    fn enabled(&self, _: &tracing::Metadata<'_>) -> bool {
-        true
-    }
-    fn new_span(&self, span: &tracing::span::Attributes<'_>) -> tracing::span::Id {
-        span.record(&mut Fields(self));
-        tracing::span::Id::from_u64(1)
-    }
-    fn record(&self, _: &tracing::span::Id, values: &tracing::span::Record<'_>) {
-        values.record(&mut Fields(self));
-    }
-    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
-    fn event(&self, _: &tracing::Event<'_>) {}
-    fn enter(&self, _: &tracing::span::Id) {}
-    fn exit(&self, _: &tracing::span::Id) {}
 }
