@@ -46,25 +46,27 @@ enum Source {
 
 /// How to open a file. Made by [`SqliteStorage::builder`].
 #[must_use = "call `connect` to open the file"]
-pub struct Builder {
+pub struct SqliteStorageBuilder {
     source: Source,
     prefix: String,
     busy_timeout: Duration,
     synchronous: Synchronous,
+    auto_migrate: bool,
 }
 
-impl Default for Builder {
+impl Default for SqliteStorageBuilder {
     fn default() -> Self {
         Self {
             source: Source::Nothing,
             prefix: PLACEHOLDER.into(),
             busy_timeout: Duration::from_secs(5),
             synchronous: Synchronous::default(),
+            auto_migrate: true,
         }
     }
 }
 
-impl Builder {
+impl SqliteStorageBuilder {
     /// The file as a URL: see [`SqliteStorage::connect`]. `?mode=rw` forbids to create it.
     pub fn url(mut self, url: impl Into<String>) -> Self {
         self.source = Source::Url(url.into());
@@ -103,6 +105,13 @@ impl Builder {
     /// What a commit waits for. Defaults to [`Synchronous::Full`].
     pub fn synchronous(mut self, synchronous: Synchronous) -> Self {
         self.synchronous = synchronous;
+        self
+    }
+
+    /// Whether `connect` creates and upgrades the tables. If not, it fails when they are missing or of
+    /// another version. Defaults to on.
+    pub fn auto_migrate(mut self, on: bool) -> Self {
+        self.auto_migrate = on;
         self
     }
 
@@ -157,7 +166,7 @@ impl Builder {
             wakes: wakes.clone(),
             listeners: Arc::clone(&listeners),
         };
-        Ok(SqliteStorage(Arc::new(Inner {
+        let storage = SqliteStorage(Arc::new(Inner {
             queries,
             readers,
             writer: writer::start(connection, settings),
@@ -166,7 +175,13 @@ impl Builder {
             turns: Arc::default(),
             file: file.display().to_string(),
             prefix: self.prefix,
-        })))
+        }));
+        if self.auto_migrate {
+            storage.run_migrations().await?;
+        } else {
+            storage.compare_schema().await?;
+        }
+        Ok(storage)
     }
 
     fn options(&self) -> Result<SqliteConnectOptions> {

@@ -2,11 +2,9 @@
 //!
 //! ```no_run
 //! # async fn doc() -> jobs_core::Result<()> {
-//! use jobs_core::storage::Storage;
 //! use jobs_sqlite::SqliteStorage;
 //!
 //! let storage = SqliteStorage::connect("sqlite://jobs.db").await?;
-//! storage.migrate().await?;
 //! # Ok(())
 //! # }
 //! ```
@@ -62,7 +60,7 @@ use claim::Turns;
 use queries::Queries;
 use writer::{Doing, Durability, Writer};
 
-pub use connect::{Builder, Synchronous};
+pub use connect::{SqliteStorageBuilder, Synchronous};
 
 /// Jobs in a SQLite file. Cheap to clone: all clones are the same storage.
 #[derive(Clone)]
@@ -86,8 +84,8 @@ impl SqliteStorage {
     /// Opens the file that `url` names, and creates it if it does not exist: `sqlite://jobs.db` or
     /// `sqlite:jobs.db` in the current directory, `sqlite:///var/lib/app/jobs.db` anywhere.
     ///
-    /// Fails if the directory does not exist, if the file is no SQLite database, or if this process may
-    /// not write to it. Call [`migrate`](jobs_core::storage::Storage::migrate) once before the first use.
+    /// Creates or upgrades the tables. Fails if the directory does not exist, if the file is no SQLite
+    /// database, if this process may not write to it, or if a newer program has upgraded the tables.
     ///
     /// Must be called within a tokio runtime that lives as long as the storage is used: a task of it does
     /// the writing.
@@ -96,11 +94,11 @@ impl SqliteStorage {
     }
 
     /// Opens a file with other settings, or on a pool of yours.
-    pub fn builder() -> Builder {
-        Builder::default()
+    pub fn builder() -> SqliteStorageBuilder {
+        SqliteStorageBuilder::default()
     }
 
-    /// The pool that this storage reads from. For a storage [on a pool of yours](Builder::pool), that
+    /// The pool that this storage reads from. For a storage [on a pool of yours](SqliteStorageBuilder::pool), that
     /// pool; else connections that can only read.
     pub fn pool(&self) -> &SqlitePool {
         &self.0.readers

@@ -16,47 +16,47 @@ const MIGRATIONS: &[&str] = &[include_str!("migrations/0001_tables.sql")];
 /// The version of the tables that this crate works with.
 const CURRENT: i64 = MIGRATIONS.len() as i64;
 
-const META: &str = "create table if not exists jobs_meta (\
+pub(crate) const META: &str = "create table if not exists jobs_meta (\
      key text not null primary key, value integer not null) strict, without rowid";
 
 impl SqliteStorage {
     pub(crate) async fn run_migrations(&self) -> Result<()> {
-        let doing = format!("migrating {}", self.0.file);
-        let prefix = self.0.prefix.clone();
-        let found = self
-            .0
-            .writer
-            .run(
-                Durability::Full,
-                move |tx, _| {
-                    let prefix = prefix.clone();
-                    Box::pin(async move { upgrade(tx, &prefix).await })
-                },
-                |_| {},
-            )
-            .await
-            .map_err(|fault| fault.during(&doing))?;
-        self.judge(Some(found).filter(|found| *found > CURRENT))
+        // Mostly there is nothing to do, and then nobody who writes is disturbed.
+        let mut found = self.version().await?;
+        if found < CURRENT {
+            let prefix = self.0.prefix.clone();
+            let doing = format!("migrating {}", self.0.file);
+            let upgrade = self.write(Durability::Full, &doing, move |tx, _| {
+                let prefix = prefix.clone();
+                Box::pin(async move { upgrade(tx, &prefix).await })
+            });
+            found = upgrade.await?;
+        }
+        self.judge(found)
     }
 
     pub(crate) async fn compare_schema(&self) -> Result<()> {
+        self.judge(self.version().await?)
+    }
+
+    /// The version of the tables in the file; 0 if there are none.
+    async fn version(&self) -> Result<i64> {
         let version = AssertSqlSafe(render(
             "select value from jobs_meta where key = 'version'",
             &self.0.prefix,
         ));
-        let found = sqlx::query(version).fetch_optional(self.pool()).await;
-        match found.map_err(Fault::from) {
-            Ok(Some(row)) => self.judge(Some(row.get(0))),
-            Ok(None) => self.judge(Some(0)),
-            Err(fault) if fault.is_missing_table() => self.judge(Some(0)),
+        let row = sqlx::query(version).fetch_optional(self.pool()).await;
+        match row.map_err(Fault::from) {
+            Ok(row) => Ok(row.map_or(0, |row| row.get(0))),
+            Err(fault) if fault.is_missing_table() => Ok(0),
             Err(fault) => Err(fault.during(&format!("reading the version of {}", self.0.file))),
         }
     }
 
-    /// What to say of tables of this version. `None`: they have just become the current one.
-    fn judge(&self, found: Option<i64>) -> Result<()> {
+    /// What to say of tables of this version.
+    fn judge(&self, found: i64) -> Result<()> {
         let (file, prefix) = (&self.0.file, &self.0.prefix);
-        match found.unwrap_or(CURRENT) {
+        match found {
             CURRENT => Ok(()),
             0 => Err(Error::Schema(format!(
                 "{file} has no tables of jobs with the prefix {prefix}: run the migrations \

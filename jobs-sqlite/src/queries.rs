@@ -124,3 +124,125 @@ queries! {
     untie
     worker_alive
 }
+
+#[cfg(test)]
+mod tests {
+    use sqlx::{ConnectOptions, Row, SqliteConnection};
+
+    use super::*;
+
+    fn files() -> Vec<String> {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/queries");
+        let entries = std::fs::read_dir(folder).expect("the folder of statements");
+        let name = |entry: std::io::Result<std::fs::DirEntry>| {
+            let name = entry.expect("an entry").file_name();
+            name.into_string().expect("a plain name")
+        };
+        let mut names: Vec<String> = entries.map(name).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn every_file_is_used_and_every_statement_has_its_file() {
+        // A statement that no code uses is a field that is never read, which the compiler reports.
+        let listed: Vec<String> = Queries::NAMES.iter().map(|n| format!("{n}.sql")).collect();
+        assert_eq!(files(), listed);
+    }
+
+    #[test]
+    fn the_prefix_is_put_in_everywhere() {
+        for (name, statement) in Queries::new("x_").all() {
+            assert!(!statement.text().contains(PLACEHOLDER), "{name}");
+            assert!(statement.text().contains("x_"), "{name}");
+            assert!(
+                statement.text().starts_with("-- "),
+                "{name} says what it is"
+            );
+        }
+    }
+
+    /// An empty database with the tables, in memory: plans do not depend on what is in it.
+    async fn tables() -> SqliteConnection {
+        let options = sqlx::sqlite::SqliteConnectOptions::new().in_memory(true);
+        let mut connection = options.connect().await.expect("a database in memory");
+        let meta = crate::migrate::META;
+        for sql in [meta, include_str!("migrations/0001_tables.sql")] {
+            let made = sqlx::raw_sql(sql).execute(&mut connection).await;
+            made.expect("the tables are made");
+        }
+        connection
+    }
+
+    /// How SQLite goes about a statement, one step a line.
+    async fn plan(connection: &mut SqliteConnection, statement: &Statement) -> Vec<String> {
+        let sql = format!("explain query plan {}", statement.text());
+        let rows = sqlx::query(AssertSqlSafe(sql)).fetch_all(connection).await;
+        let rows = rows.expect("the statement is valid");
+        rows.iter()
+            .map(|row| row.get::<String, _>("detail"))
+            .collect()
+    }
+
+    /// A step that reads a whole table that may be large. The alias of a table is what a plan calls it.
+    fn reads_all(step: &str) -> bool {
+        let Some(table) = step.strip_prefix("SCAN ") else {
+            return step.contains("AUTOMATIC");
+        };
+        let small = ["jobs_worker", "w", "jobs_queue", "jobs_tally", "lane"];
+        let from_memory = table.contains("VIRTUAL TABLE") || table.starts_with('(');
+        let name = table.split(' ').next().unwrap_or_default();
+        !from_memory && !small.contains(&name) && name != "held"
+    }
+
+    /// What people ask may take as long as the answer is; who holds a job is asked of all claims, of which
+    /// there are few; and once the clock has stepped back, all waiting jobs are looked at.
+    fn may_read_all(name: &str) -> bool {
+        name.starts_with("inspect_") || name == "held_by" || name == "clock_ahead"
+    }
+
+    #[tokio::test]
+    async fn no_verb_reads_a_whole_table() {
+        let mut connection = tables().await;
+        for (name, statement) in Queries::new(PLACEHOLDER).all() {
+            let steps = plan(&mut connection, statement).await;
+            let whole = steps.iter().any(|step| reads_all(step));
+            assert!(!whole || may_read_all(name), "{name}: {steps:#?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn the_hot_path_uses_whole_keys() {
+        let mut connection = tables().await;
+        let queries = Queries::new(PLACEHOLDER);
+        for (statement, step) in [
+            (
+                &queries.lanes,
+                "SEARCH t USING PRIMARY KEY ((queue,priority)>(?,?))",
+            ),
+            (
+                &queries.claim_pick,
+                "SEARCH t USING PRIMARY KEY (queue=? AND priority=? AND run_at<?)",
+            ),
+            (
+                &queries.claim_take,
+                "SEARCH jobs_ticket USING PRIMARY KEY (queue=? AND priority=? AND (run_at,job_id)<(?,?))",
+            ),
+            (&queries.settle, "SEARCH jobs_job USING PRIMARY KEY (id=?)"),
+            (
+                &queries.settle_fence,
+                "SEARCH j USING PRIMARY KEY (id=?) LEFT-JOIN",
+            ),
+            (
+                &queries.inspect_ended_badly,
+                "SEARCH j USING INDEX jobs_job_ended_badly (state=? AND id<?)",
+            ),
+        ] {
+            let steps = plan(&mut connection, statement).await;
+            assert!(
+                steps.iter().any(|found| found == step),
+                "{step}: {steps:#?}"
+            );
+        }
+    }
+}

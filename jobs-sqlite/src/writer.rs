@@ -147,6 +147,7 @@ pub(crate) fn start(connection: SqliteConnection, settings: Settings) -> Writer 
         synchronous: None,
         version: None,
         look_at: Instant::now(),
+        last: (0, Duration::ZERO),
         settings,
     };
     tokio::spawn(task.run());
@@ -163,6 +164,8 @@ struct Task {
     version: Option<i64>,
     /// When to look at it again.
     look_at: Instant,
+    /// How many requests were served together last, and how long it took.
+    last: (usize, Duration),
     settings: Settings,
 }
 
@@ -194,14 +197,31 @@ impl Task {
     }
 
     async fn serve_all(&mut self, batch: &mut Vec<Box<dyn Request>>) {
-        // Those who were answered a moment ago are about to ask again.
-        tokio::task::yield_now().await;
-        while batch.len() < MOST_AT_ONCE
-            && let Ok(request) = self.requests.try_recv()
-        {
-            batch.push(request);
-        }
+        self.gather(batch).await;
+        let (begun, size) = (Instant::now(), batch.len());
         self.serve(batch).await;
+        self.last = (size, begun.elapsed());
+    }
+
+    /// Waits for more requests, if it is likely that they come: those who were answered together a moment
+    /// ago are about to ask again, and whoever misses this commit waits for two. It takes a small part
+    /// of the time of a commit at most, and a caller who is alone never waits.
+    async fn gather(&mut self, batch: &mut Vec<Box<dyn Request>>) {
+        let (size, took) = self.last;
+        let deadline = Instant::now() + took / 8;
+        while batch.len() < MOST_AT_ONCE {
+            if let Ok(request) = self.requests.try_recv() {
+                batch.push(request);
+                continue;
+            }
+            if batch.len() >= size {
+                return;
+            }
+            match tokio::time::timeout_at(deadline, self.requests.recv()).await {
+                Ok(Some(request)) => batch.push(request),
+                _ => return,
+            }
+        }
     }
 
     /// Looks whether another connection has written, and tells those who listen.

@@ -1,6 +1,6 @@
 -- The newest ?6 jobs before ?1 in state ?2, of kind ?3, in queue ?4, with tag ?5: null means any.
 select j.id from jobs_job j
- where (?1 is null or j.id < ?1)
+ where j.id < coalesce(?1, x'ff')
    and (?2 is null or j.state = ?2)
    and (?3 is null or j.kind = ?3)
    and (?4 is null or j.queue = ?4)

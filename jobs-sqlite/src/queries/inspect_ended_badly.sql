@@ -1,7 +1,7 @@
 -- As inspect_all, for the states that an index lists.
 select j.id from jobs_job j
  where j.state in ('failed', 'deleted') and j.state = ?2
-   and (?1 is null or j.id < ?1)
+   and j.id < coalesce(?1, x'ff')
    and (?3 is null or j.kind = ?3)
    and (?4 is null or j.queue = ?4)
    and (?5 is null or exists (select 1 from jobs_tag g where g.tag = ?5 and g.job_id = j.id))

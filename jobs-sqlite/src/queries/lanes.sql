@@ -1,15 +1,16 @@
 -- Every (queue, priority) that has tickets, with the time of its first, by jumps from lane to lane;
--- and whether the queue is paused.
+-- and whether the queue is paused. The plus signs take away an affinity that
+-- would keep a jump from using both columns of the key.
 with recursive lane (queue, priority, run_at) as (
     select * from (
         select queue, priority, run_at from jobs_ticket
-         order by queue, priority, run_at, job_id limit 1)
+         where queue >= '' order by queue, priority, run_at, job_id limit 1)
     union all
     select next.queue, next.priority, next.run_at
       from lane cross join jobs_ticket next
         on (next.queue, next.priority, next.run_at, next.job_id) = (
            select queue, priority, run_at, job_id from jobs_ticket t
-            where (t.queue, t.priority) > (lane.queue, lane.priority)
+            where (t.queue, t.priority) > (+lane.queue, +lane.priority)
             order by queue, priority, run_at, job_id limit 1)
 )
 select lane.queue, lane.priority, lane.run_at,

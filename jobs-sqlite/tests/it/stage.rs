@@ -30,12 +30,10 @@ impl Folder {
         self.0.join("jobs.db")
     }
 
-    /// The storage in this folder's file, migrated.
+    /// The storage in this folder's file.
     pub(crate) async fn open(&self) -> SqliteStorage {
         let storage = SqliteStorage::builder().path(self.file()).connect().await;
-        let storage = storage.expect("the file opens");
-        storage.migrate().await.expect("the tables are made");
-        storage
+        storage.expect("the file opens")
     }
 }
 
