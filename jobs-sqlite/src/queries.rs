@@ -218,7 +218,7 @@ mod tests {
         for (statement, step) in [
             (
                 &queries.lanes,
-                "SEARCH t USING PRIMARY KEY ((queue,priority)>(?,?))",
+                "SEARCH t USING PRIMARY KEY ((queue,priority,run_at,job_id)>(?,?,?,?))",
             ),
             (
                 &queries.claim_pick,
