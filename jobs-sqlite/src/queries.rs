@@ -228,6 +228,14 @@ mod tests {
                 &queries.claim_take,
                 "SEARCH jobs_ticket USING PRIMARY KEY (queue=? AND priority=? AND (run_at,job_id)<(?,?))",
             ),
+            (
+                &queries.retain_pick,
+                "SEARCH jobs_job USING INDEX jobs_job_finished (state=? AND finished_at<?)",
+            ),
+            (
+                &queries.retain_kept,
+                "SEARCH jobs_job USING INDEX jobs_job_kept (<expr><?)",
+            ),
             (&queries.settle, "SEARCH jobs_job USING PRIMARY KEY (id=?)"),
             (
                 &queries.settle_fence,

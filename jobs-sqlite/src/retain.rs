@@ -1,15 +1,16 @@
 //! Removing finished jobs whose time is up.
 //!
-//! They are looked for on a connection that only reads, in the order of their ids, and removed a handful at
-//! a time, so that others get their turn. A kill in between leaves the rest for the next time.
+//! They are looked for on a connection that only reads and removed a handful at a time, so that others get
+//! their turn. A kill in between leaves the rest for the next time.
 
 use std::time::Duration;
 
-use sqlx::{Row, SqliteConnection};
+use sqlx::query::Query;
+use sqlx::sqlite::SqliteArguments;
+use sqlx::{Row, Sqlite, SqliteConnection};
 use uuid::Uuid;
 
 use jobs_core::Result;
-use jobs_core::job::JobId;
 use jobs_core::storage::Retention;
 
 use crate::SqliteStorage;
@@ -26,9 +27,6 @@ const DAY: Duration = Duration::from_secs(86_400);
 
 /// How long counters are kept.
 const STATS: Duration = Duration::from_secs(90 * 86_400);
-
-/// Ids may be a little ahead of the clock.
-const AHEAD: Duration = Duration::from_secs(60);
 
 /// Until when jobs may have finished to be removed now.
 #[derive(Clone, Copy)]
@@ -51,11 +49,12 @@ impl Limits {
         }
     }
 
-    /// Above all ids of jobs that can have finished so early.
-    fn bound(&self) -> Uuid {
-        let latest = self.succeeded.max(self.failed).max(self.deleted);
-        let latest = latest.saturating_add(encode::span(AHEAD));
-        JobId::floor(encode::time(latest)).as_uuid()
+    fn of_states(&self) -> [(&'static str, i64); 3] {
+        [
+            ("succeeded", self.succeeded),
+            ("failed", self.failed),
+            ("deleted", self.deleted),
+        ]
     }
 }
 
@@ -67,32 +66,36 @@ impl SqliteStorage {
     }
 
     async fn remove_by(&self, limits: Limits) -> fault::Result<u64> {
+        let queries = &self.0.queries;
         let mut removed = 0;
-        let (mut after, bound) = (Uuid::nil(), limits.bound());
-        loop {
-            let pick = self.0.queries.retain_pick.query();
-            let pick = pick.bind(after).bind(bound).bind(limits.succeeded);
-            let pick = pick.bind(limits.failed).bind(limits.deleted);
-            let rows = pick.bind(HANDFUL as i64).fetch_all(self.pool()).await?;
-            let ids = read_ids(&rows)?;
-            removed += self.remove(&ids, limits).await?;
-            match ids.last() {
-                Some(last) if ids.len() == HANDFUL => after = *last,
-                _ => break,
-            }
+        for (state, until) in limits.of_states() {
+            let pick = || queries.retain_pick.query().bind(state).bind(until);
+            removed += self.remove_all(pick, limits).await?;
         }
-        loop {
-            let pick = self.0.queries.retain_kept.query().bind(limits.now);
-            let rows = pick.bind(HANDFUL as i64).fetch_all(self.pool()).await?;
-            let ids = read_ids(&rows)?;
-            let gone = self.remove(&ids, limits).await?;
-            removed += gone;
-            if gone == 0 || ids.len() < HANDFUL {
-                break;
-            }
-        }
+        let pick = || queries.retain_kept.query().bind(limits.now);
+        removed += self.remove_all(pick, limits).await?;
         self.forget_old(limits.now).await?;
         Ok(removed)
+    }
+
+    /// Removes what a query finds, a handful at a time; the last parameter of the query is how many.
+    async fn remove_all(
+        &self,
+        pick: impl Fn() -> Query<'static, Sqlite, SqliteArguments>,
+        limits: Limits,
+    ) -> fault::Result<u64> {
+        let mut removed = 0;
+        loop {
+            let rows = pick().bind(HANDFUL as i64).fetch_all(self.pool()).await?;
+            let ids = rows.iter().map(|row| row.try_get(0));
+            let ids: Vec<Uuid> = ids.collect::<std::result::Result<_, _>>()?;
+            let gone = self.remove(&ids, limits).await?;
+            removed += gone;
+            // None although some were found: somebody else is removing them.
+            if ids.len() < HANDFUL || gone == 0 {
+                return Ok(removed);
+            }
+        }
     }
 
     async fn remove(&self, ids: &[Uuid], limits: Limits) -> fault::Result<u64> {
@@ -130,10 +133,6 @@ impl SqliteStorage {
         );
         work.await
     }
-}
-
-fn read_ids(rows: &[sqlx::sqlite::SqliteRow]) -> fault::Result<Vec<Uuid>> {
-    rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
 }
 
 /// Removes those of the jobs whose time is still up, with their history.

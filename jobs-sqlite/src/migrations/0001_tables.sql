@@ -27,9 +27,14 @@ create table jobs_job (
     result      text
 ) strict, without rowid;
 
--- Paid for only by the jobs that are in them: what is worth looking at, and what has its own retention.
+-- In the order in which they go. New entries come at the end of their state, so this is cheap; ids would
+-- not do: those of a process whose clock once stood at next year are years ahead.
+create index jobs_job_finished on jobs_job (state, finished_at)
+ where finished_at is not null and keep_for is null;
+create index jobs_job_kept on jobs_job (finished_at + keep_for)
+ where finished_at is not null and keep_for is not null;
+-- What is worth looking at.
 create index jobs_job_ended_badly on jobs_job (state, id) where state in ('failed', 'deleted');
-create index jobs_job_kept on jobs_job (finished_at) where keep_for is not null and finished_at is not null;
 
 -- One row for each job that waits to run, now or later. A ticket with another `run` than its job is void.
 create table jobs_ticket (
