@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::TimeDelta;
 use tokio::time::sleep;
 
 use super::stage::{
-    Hand, LATER, at_once, close, eventually, ids, job, jobs, record, state, store, store_one,
-    store_some, succeed,
+    Hand, LATER, at_once, close, eventually, id_of, ids, job, jobs, record, state, store,
+    store_one, store_some, succeed,
 };
 use crate::job::{Backoff, Due, JobId, NewJob, Priority, State, StoredOptions};
 use crate::storage::{Inserted, StorageHandle};
@@ -259,14 +259,6 @@ pub async fn many_tasks_insert_at_once(storage: StorageHandle) {
 pub async fn an_empty_insert_does_nothing(storage: StorageHandle) {
     assert_eq!(storage.insert(&[]).await.expect("insert"), []);
     assert_eq!(storage.counts().await.expect("counts").unfinished(), 0);
-}
-
-/// An id of another time. (Ids that the process makes never go back, so that one of the far future would
-/// be followed by all others.)
-fn id_of(time: DateTime<Utc>) -> JobId {
-    let floor = JobId::floor(time).as_uuid().as_u128();
-    let luck = JobId::new().as_uuid().as_u128() & u128::from(u32::MAX);
-    uuid::Uuid::from_u128(floor | luck).into()
 }
 
 /// Ids come from clients, whose clocks may be wrong by any amount.

@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use chrono::TimeDelta;
+
 use super::stage::{
-    Hand, LATER, eventually, fail, job, one_of_each, order, record, release, retry, store,
+    Hand, LATER, eventually, fail, id_of, job, one_of_each, order, record, release, retry, store,
     store_some, succeed,
 };
 use crate::job::{JobId, NewJob, State};
@@ -103,7 +105,9 @@ pub async fn each_state_has_its_time(storage: StorageHandle) {
 /// The time counts from the end, which may lie back.
 pub async fn the_time_counts_from_the_end(storage: StorageHandle) {
     let hand = Hand::hire(&storage).await;
-    store_some(&storage, "a", 2).await;
+    let mut batch = [job("a"), job("a")];
+    batch[0].id = id_of(storage.now() - TimeDelta::hours(3));
+    store(&storage, &batch).await;
     let runs = hand.take("a", 2).await;
     let mut old = runs[0].ended(succeed());
     old.ended_ago = Duration::from_secs(7_200);

@@ -74,6 +74,14 @@ pub(super) fn ids(jobs: &[NewJob]) -> Vec<JobId> {
     jobs.iter().map(|job| job.id).collect()
 }
 
+/// An id of another time. (Ids that the process makes never go back, so that one of the far future would
+/// be followed by all others.)
+pub(super) fn id_of(time: DateTime<Utc>) -> JobId {
+    let floor = JobId::floor(time).as_uuid().as_u128();
+    let luck = JobId::new().as_uuid().as_u128() & u128::from(u32::MAX);
+    uuid::Uuid::from_u128(floor | luck).into()
+}
+
 /// Stores jobs that are new.
 pub(super) async fn store(storage: &StorageHandle, jobs: &[NewJob]) {
     let answers = storage.insert(jobs).await.expect("insert");
