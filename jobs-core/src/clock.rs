@@ -66,6 +66,41 @@ impl Clock for ManualClock {
     }
 }
 
+/// A clock that goes with tokio's, for tests: where that is paused, hours pass in no time.
+///
+/// ```
+/// # use jobs_core::clock::{Clock, TokioClock};
+/// # use std::time::Duration;
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// let clock = TokioClock::default(); // in a `#[tokio::test(start_paused = true)]`
+/// let before = clock.now();
+/// tokio::time::sleep(Duration::from_secs(3600)).await;
+/// assert_eq!((clock.now() - before).num_minutes(), 60);
+/// # }
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct TokioClock {
+    start: DateTime<Utc>,
+    since: tokio::time::Instant,
+}
+
+impl Default for TokioClock {
+    /// Starts at the time of its making. Make it where tokio's clock is paused already.
+    fn default() -> Self {
+        Self {
+            start: Utc::now(),
+            since: tokio::time::Instant::now(),
+        }
+    }
+}
+
+impl Clock for TokioClock {
+    fn now(&self) -> DateTime<Utc> {
+        later(self.start, self.since.elapsed())
+    }
+}
+
 /// `by` after `at`, at most the end of all time.
 pub(crate) fn later(at: DateTime<Utc>, by: Duration) -> DateTime<Utc> {
     TimeDelta::from_std(by)

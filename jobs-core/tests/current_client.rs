@@ -4,6 +4,7 @@ use jobs_core::Error;
 use jobs_core::client::{Client, Enqueue, JobHandle};
 use jobs_core::job::Job;
 use jobs_core::storage::MemoryStorage;
+use tokio::runtime::Handle;
 
 #[derive(serde::Serialize)]
 struct Ping {}
@@ -41,6 +42,11 @@ async fn the_scope_comes_before_the_installed_one() {
                 .unwrap()
                 .unwrap();
             assert!(has(&installed, &job).await);
+            // A plain `fn` job, on its thread for blocking work, is inside.
+            let job = jobs_core::handler::blocking(|| {
+                Handle::current().block_on(Enqueue::new(Ping {}).into_future())
+            });
+            assert!(has(&scoped, &job.await.unwrap()).await);
             let inner = second
                 .scope(async { Enqueue::new(Ping {}).await.unwrap() })
                 .await;

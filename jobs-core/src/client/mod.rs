@@ -25,6 +25,7 @@ use crate::storage::{Inserted, Inspect, StorageHandle};
 use coalesce::Coalescer;
 
 pub use builder::ClientBuilder;
+pub(crate) use current::carrying_scope;
 pub use enqueue::Enqueue;
 pub use enqueue_many::{EnqueueMany, EnqueuedMany, Handles};
 pub use handle::JobHandle;

@@ -5,6 +5,7 @@ use serde::de::DeserializeOwned;
 use tokio::task::{JoinHandle, spawn_blocking};
 
 use super::{BoxFuture, FromContext, JobContext, JobEntry, JobError, JobOutput, decode, panic};
+use crate::client::carrying_scope;
 use crate::job::{ARGS_LIMIT, AttemptOutcome, ErrorReport, encode_result};
 use crate::lifecycle::{Advice, Failure, Outcome, Success};
 
@@ -68,6 +69,7 @@ pub fn inject<T: FromContext + 'static>(ctx: &JobContext) -> BoxFuture<'_, Resul
 /// runs cannot be stopped, it has to look at [`JobContext::is_cancelled`].
 pub async fn blocking<R: Send + 'static>(run: impl FnOnce() -> R + Send + 'static) -> R {
     let span = tracing::Span::current();
+    let run = carrying_scope(run);
     let mut task = AbortOnDrop(spawn_blocking(move || span.in_scope(|| panic::catch(run))));
     match (&mut task.0).await {
         Ok(Ok(value)) => value,

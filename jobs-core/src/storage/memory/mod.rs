@@ -12,6 +12,8 @@ mod inspect;
 mod settle;
 mod stats;
 mod tables;
+#[cfg(test)]
+mod tests;
 mod tickets;
 mod worker;
 
@@ -43,7 +45,8 @@ const STAT_DAYS: i64 = 90;
 
 /// Jobs in the memory of this process. They are gone when it ends. Clones are the same storage.
 ///
-/// There are no transactions to enqueue within.
+/// There are no transactions to enqueue within. If the clock goes back, time stands still here until it
+/// has caught up.
 ///
 /// ```
 /// # use jobs_core::storage::{MemoryStorage, StorageHandle};
@@ -81,8 +84,7 @@ impl MemoryStorage {
     /// Does something with the tables, then hands out the hints it was worth.
     fn with<T>(&self, act: impl FnOnce(&mut Tables, DateTime<Utc>) -> T) -> T {
         let mut tables = self.tables.lock().unwrap_or_else(PoisonError::into_inner);
-        // Read under the lock, so that whoever comes later gets the later time.
-        let now = self.clock.now();
+        let now = tables.now(self.clock.as_ref());
         let answer = act(&mut tables, now);
         let hints = tables.hints();
         drop(tables);
@@ -99,6 +101,13 @@ impl MemoryStorage {
 }
 
 impl Tables {
+    /// The present, never earlier than before: a clock that is set back must not make jobs wait that are
+    /// due. Until it has caught up, time stands still here.
+    fn now(&mut self, clock: &dyn Clock) -> DateTime<Utc> {
+        self.latest = self.latest.max(clock.now());
+        self.latest
+    }
+
     fn insert(&mut self, job: &NewJob, now: DateTime<Utc>) -> Inserted {
         if self.jobs.contains_key(&job.id) {
             return Inserted::existing(job.id);
@@ -147,7 +156,7 @@ impl Storage for MemoryStorage {
     }
 
     fn now(&self) -> DateTime<Utc> {
-        self.clock.now()
+        self.with(|_, now| now)
     }
 
     async fn insert(&self, jobs: &[NewJob]) -> Result<Vec<Inserted>> {

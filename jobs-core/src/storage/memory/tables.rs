@@ -33,6 +33,7 @@ pub(super) struct Tables {
     pub(super) stats: Stats,
     /// For each pattern of several queues, which of them was served last.
     pub(super) served: HashMap<String, Arc<str>>,
+    pub(super) latest: DateTime<Utc>,
     names: HashSet<Arc<str>>,
     touched: BTreeSet<Arc<str>>,
     cancelled: Vec<JobId>,

@@ -48,6 +48,9 @@ pub async fn every_verb_on_every_state(storage: StorageHandle) {
                 Some(to) => {
                     assert_eq!(answer, Answer::Done { from, to }, "{verb:?} of {from}");
                     assert_eq!(after.state, to);
+                    let left_alone = (verb, from) == (Verb::RunNow, State::Enqueued);
+                    let raised = i32::from(!left_alone);
+                    assert_eq!(after.run, before.run + raised, "{verb:?} of {from}");
                     assert_eq!(written.len(), 1, "one event for {verb:?} of {from}");
                     let event = &written[0];
                     assert_eq!((event.job, event.verb.as_str()), (id, verb.as_str()));

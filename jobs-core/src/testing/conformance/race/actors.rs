@@ -145,7 +145,7 @@ impl Actor {
             watched = presences.iter().map(|one| (*one, since(one))).collect();
             for (one, since) in watched.clone() {
                 if one.dead || now - since > SILENCE {
-                    let limit = self.luck.usize(1..60);
+                    let limit = self.luck.usize(1..30);
                     rescue_once(&self.storage, &self.ledger, one.worker, one.beat, limit).await;
                 }
             }

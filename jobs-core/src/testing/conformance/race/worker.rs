@@ -38,6 +38,8 @@ impl Worker {
                 0..3 => self.stop_for_a_while().await,
                 3..5 => self.retire().await,
                 5..10 => self.lose_interest_in_a_claim().await,
+                10..13 => self.is_killed().await,
+                13..40 => self.note_a_suspect().await,
                 _ => {}
             }
             self.claim().await;
@@ -50,11 +52,11 @@ impl Worker {
     }
 
     async fn claim(&mut self) {
-        let limit = self.actor.luck.usize(1..20);
+        let limit = self.actor.luck.usize(1..40);
         let queues: &[(&str, usize)] = match self.actor.luck.u8(..3) {
-            0 => &[("*", 20)],
-            1 => &[("r.a", 5), ("r.*", 9)],
-            _ => &[("r.c", 20), ("r.b", 20), ("r.a", 20)],
+            0 => &[("*", 40)],
+            1 => &[("r.a", 5), ("r.*", 30)],
+            _ => &[("r.c", 40), ("r.b", 40), ("r.a", 40)],
         };
         let mut request = self.hand.request(queues, limit);
         if self.actor.chance(30) {
@@ -155,6 +157,20 @@ impl Worker {
     async fn stop_for_a_while(&mut self) {
         self.actor.pause(100..400).await;
         self.settle().await;
+    }
+
+    /// Notes a job that was lost before, or that there is none.
+    async fn note_a_suspect(&mut self) {
+        let mut open = self.open.values().flatten();
+        let suspect = open.find(|run| run.lost > 0).map(|run| run.id);
+        let noted = self.actor.storage.suspect(self.hand.id, suspect).await;
+        noted.expect("suspect");
+    }
+
+    /// Is gone with all it holds, and another takes its place.
+    async fn is_killed(&mut self) {
+        self.open.clear();
+        self.hand = Hand::hire(&self.actor.storage).await;
     }
 
     /// Goes home, with outcomes still under way.

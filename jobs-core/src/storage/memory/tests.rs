@@ -1,0 +1,250 @@
+//! What can only be seen with a clock that is moved by hand. All else is for the conformance suite.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::TimeDelta;
+
+use super::MemoryStorage;
+use crate::clock::{Clock, ManualClock};
+use crate::job::{
+    AttemptOutcome, ClaimId, Due, ErrorReport, JobId, NewJob, QueuePattern, State, WorkerId,
+};
+use crate::lifecycle::Transition;
+use crate::storage::{
+    ClaimRequest, Flush, Inspect, QueueShare, RescueRequest, Retention, Settlement, Storage,
+    WorkerInfo,
+};
+
+const MINUTE: Duration = Duration::from_secs(60);
+const DAY: Duration = Duration::from_secs(86_400);
+
+struct Scene {
+    clock: ManualClock,
+    storage: MemoryStorage,
+    worker: WorkerId,
+}
+
+impl Scene {
+    async fn new() -> Self {
+        // Half past, so that a minute is not over by chance.
+        let clock = ManualClock::new("2026-03-01T12:00:30Z".parse().unwrap());
+        let storage = MemoryStorage::with_clock(clock.clone());
+        let worker = WorkerId::new();
+        storage.register(&WorkerInfo::new(worker)).await.unwrap();
+        Self {
+            clock,
+            storage,
+            worker,
+        }
+    }
+
+    async fn store(&self, due: Due) -> JobId {
+        let mut job = NewJob::new(JobId::at(self.clock.now()), "work", "{}");
+        job.due = due;
+        self.storage.insert(&[job.clone()]).await.unwrap();
+        job.id
+    }
+
+    fn request(&self) -> ClaimRequest {
+        ClaimRequest {
+            worker: self.worker,
+            claim: ClaimId::new(),
+            queues: vec![QueueShare {
+                queues: QueuePattern::all(),
+                limit: 100,
+            }],
+            limit: 100,
+            unknown_kinds: Arc::from([]),
+        }
+    }
+
+    /// Takes all that is due and ends it so; answers how many that were.
+    async fn run(&self, transition: Transition) -> usize {
+        let request = self.request();
+        let jobs = self.storage.claim(&request).await.unwrap().jobs;
+        let end = |job: &crate::storage::ClaimedJob| Settlement {
+            job: job.id,
+            run: job.run,
+            claim: request.claim,
+            kind: job.kind.clone(),
+            queue: job.queue.clone(),
+            attempt: job.attempt,
+            ran_for: Some(Duration::from_millis(250)),
+            ended_ago: Duration::ZERO,
+            transition: transition.clone(),
+        };
+        let flush = Flush {
+            worker: self.worker,
+            settlements: jobs.iter().map(end).collect(),
+            closed: vec![request.claim],
+        };
+        assert!(self.storage.settle(&flush).await.unwrap().is_empty());
+        jobs.len()
+    }
+
+    async fn exists(&self, id: JobId) -> bool {
+        self.storage.job(id).await.unwrap().is_some()
+    }
+}
+
+fn succeed() -> Transition {
+    Transition::Succeed {
+        result: None,
+        note: None,
+    }
+}
+
+fn fail() -> Transition {
+    Transition::Fail {
+        reason: "it broke".into(),
+        how: AttemptOutcome::Failed,
+        report: ErrorReport::new("it broke"),
+    }
+}
+
+#[tokio::test]
+async fn a_job_falls_due_at_its_very_moment() {
+    let scene = Scene::new().await;
+    let id = scene.store(Due::In(DAY)).await;
+    scene.clock.advance(DAY - Duration::from_micros(1));
+    let next = scene.storage.next_due(&scene.request()).await.unwrap();
+    assert_eq!(next, Some(Duration::from_micros(1)));
+    assert_eq!(scene.run(succeed()).await, 0);
+    scene.clock.advance(Duration::from_micros(1));
+    let found = scene.storage.job(id).await.unwrap().unwrap();
+    assert_eq!(found.state, State::Enqueued);
+    assert_eq!(scene.run(succeed()).await, 1);
+}
+
+#[tokio::test]
+async fn what_is_due_stays_due_when_the_clock_goes_back() {
+    let scene = Scene::new().await;
+    scene.store(Due::Now).await;
+    let before = scene.storage.now();
+    scene.clock.set(before - TimeDelta::days(1));
+    scene.store(Due::Now).await;
+    assert_eq!(scene.storage.now(), before);
+    assert_eq!(scene.run(succeed()).await, 2);
+}
+
+#[tokio::test]
+async fn the_end_of_all_time_is_no_trouble() {
+    let scene = Scene::new().await;
+    let id = scene.store(Due::In(Duration::MAX)).await;
+    let found = scene.storage.job(id).await.unwrap().unwrap();
+    assert_eq!(found.state, State::Scheduled);
+    assert!(scene.storage.next_due(&scene.request()).await.is_ok());
+    scene.clock.advance(Duration::MAX);
+    assert_eq!(scene.run(succeed()).await, 1);
+}
+
+#[tokio::test]
+async fn finished_jobs_go_when_their_days_are_over() {
+    let scene = Scene::new().await;
+    let done = scene.store(Due::Now).await;
+    scene.run(succeed()).await;
+    let failed = scene.store(Due::Now).await;
+    scene.run(fail()).await;
+    let waiting = scene.store(Due::In(1_000 * DAY)).await;
+    let retain = async || scene.storage.retain(&Retention::default()).await.unwrap();
+    scene.clock.advance(7 * DAY - MINUTE);
+    assert_eq!(retain().await, 0);
+    scene.clock.advance(MINUTE);
+    assert_eq!(retain().await, 1);
+    assert!(!scene.exists(done).await && scene.exists(failed).await);
+    scene.clock.advance(23 * DAY);
+    assert_eq!(retain().await, 1);
+    scene.clock.advance(300 * DAY);
+    assert_eq!(retain().await, 0);
+    assert!(scene.exists(waiting).await);
+}
+
+#[tokio::test]
+async fn counters_are_apart_by_the_minute_and_kept_for_ninety_days() {
+    let scene = Scene::new().await;
+    let start = scene.clock.now() - TimeDelta::seconds(30);
+    for n in 0..3 {
+        for _ in 0..=n {
+            scene.store(Due::Now).await;
+        }
+        scene.run(succeed()).await;
+        scene.clock.advance(MINUTE);
+    }
+    let all = async || {
+        let end = start + TimeDelta::hours(1);
+        scene.storage.stats(start, end).await.unwrap()
+    };
+    let seen: Vec<_> = all()
+        .await
+        .iter()
+        .map(|stat| ((stat.minute - start).num_minutes(), stat.succeeded))
+        .collect();
+    assert_eq!(seen, [(0, 1), (1, 2), (2, 3)]);
+    assert_eq!(all().await[2].run_millis, 750);
+    scene.clock.advance(89 * DAY);
+    scene.storage.retain(&Retention::default()).await.unwrap();
+    assert_eq!(all().await.len(), 3);
+    scene.clock.advance(DAY);
+    scene.storage.retain(&Retention::default()).await.unwrap();
+    assert_eq!(all().await.len(), 0);
+}
+
+#[tokio::test]
+async fn the_dead_are_listed_for_a_day() {
+    let scene = Scene::new().await;
+    let request = RescueRequest {
+        worker: scene.worker,
+        beat: 0,
+        lost_limit: 3,
+        lost_reason: "lost",
+        limit: 10,
+    };
+    scene.storage.rescue(&request).await.unwrap();
+    let listed = async || scene.storage.workers().await.unwrap().len();
+    scene.clock.advance(DAY - MINUTE);
+    assert_eq!(listed().await, 1);
+    scene.clock.advance(MINUTE);
+    assert_eq!(listed().await, 0);
+    scene.storage.retain(&Retention::default()).await.unwrap();
+    assert_eq!(scene.storage.with(|tables, _| tables.workers.len()), 0);
+}
+
+#[tokio::test]
+async fn of_endless_snoozes_the_last_hundred_are_kept() {
+    let scene = Scene::new().await;
+    let id = scene.store(Due::Now).await;
+    scene
+        .run(Transition::Retry {
+            delay: Duration::ZERO,
+            reason: "again".into(),
+            how: AttemptOutcome::Failed,
+            report: ErrorReport::new("it broke"),
+        })
+        .await;
+    for n in 0..150 {
+        let reason = format!("snooze {n}");
+        let delay = Duration::ZERO;
+        scene.run(Transition::Snooze { delay, reason }).await;
+    }
+    let attempts = scene.storage.attempts(id).await.unwrap();
+    assert_eq!(attempts.len(), 101, "and what was no snooze");
+    assert_eq!(attempts[1].reason, "snooze 50");
+    assert_eq!(attempts[100].reason, "snooze 149");
+}
+
+#[tokio::test]
+async fn nothing_is_left_behind_when_all_is_done() {
+    let scene = Scene::new().await;
+    for _ in 0..50 {
+        scene.store(Due::Now).await;
+    }
+    scene.run(succeed()).await;
+    scene.clock.advance(8 * DAY);
+    scene.storage.retain(&Retention::default()).await.unwrap();
+    scene.storage.with(|tables, _| {
+        assert!(tables.jobs.is_empty() && tables.claims.is_empty());
+        assert_eq!(tables.tickets.queues().count(), 0);
+        assert!(tables.workers[&scene.worker].claims.is_empty());
+    });
+}
