@@ -1,21 +1,28 @@
 //! Taking due jobs.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
-use jobs_core::job::{ClaimId, JobId, Priority};
+use jobs_core::job::{ClaimId, Priority, StoredOptions};
 use jobs_core::storage::{ClaimRequest, Claimed, ClaimedJob};
 use jobs_core::{Error, Result};
 use sqlx::Row;
 use sqlx::postgres::PgRow;
+use tokio::sync::oneshot;
 use uuid::Uuid;
 
 use crate::floor::{Floors, Key, Plan, Seen, Snapshot};
 use crate::lanes::Lane;
 use crate::pool::Statement;
-use crate::store::{Store, bounds};
+use crate::store::Store;
+use crate::worker::give_back;
+
+const DOING: &str = "claim jobs";
+
+/// How many open claims are kept count of.
+const MOST_OPEN: usize = 100_000;
 
 /// What a storage remembers for one worker from one call to the next.
 #[derive(Default)]
@@ -30,9 +37,12 @@ pub(crate) struct State {
     losses: u64,
     turn: usize,
     used: Option<Instant>,
-    /// Claims below this were looked at by an earlier beat.
+    /// Claims below this were looked at by an earlier beat; and from when on that holds for another.
     pub(crate) beaten: Option<ClaimId>,
+    pub(crate) next_beaten: Option<(Instant, Option<ClaimId>)>,
     pub(crate) full_beat: Option<Instant>,
+    /// Of claims that are open, how many jobs they took and how many of these were settled.
+    open: HashMap<ClaimId, (usize, usize)>,
 }
 
 impl Memory {
@@ -58,12 +68,55 @@ impl Memory {
         state.floors.plan(lanes, Instant::now())
     }
 
+    /// Of the claims that are to be closed, those of which every job is settled once each of `answered` is; and the others.
+    pub(crate) fn closing(
+        &self,
+        closed: &[ClaimId],
+        answered: impl Iterator<Item = ClaimId>,
+    ) -> (Vec<Uuid>, Vec<Uuid>) {
+        if closed.is_empty() {
+            return Default::default();
+        }
+        let counts = count(answered);
+        let state = self.state();
+        let is_done = |claim: &&ClaimId| {
+            let now = counts.get(claim).copied().unwrap_or_default();
+            let open = state.open.get(claim);
+            open.is_some_and(|(taken, settled)| settled + now == *taken)
+        };
+        let (sure, unsure): (Vec<&ClaimId>, Vec<&ClaimId>) = closed.iter().partition(is_done);
+        let uuids = |claims: Vec<&ClaimId>| claims.iter().map(|claim| claim.as_uuid()).collect();
+        (uuids(sure), uuids(unsure))
+    }
+
+    /// All of these were settled, and these claims closed.
+    pub(crate) fn settled(&self, answered: impl Iterator<Item = ClaimId>, closed: &[ClaimId]) {
+        let counts = count(answered);
+        let mut state = self.state();
+        for (claim, settled) in counts {
+            if let Some(open) = state.open.get_mut(&claim) {
+                open.1 += settled;
+            }
+        }
+        for claim in closed {
+            state.open.remove(claim);
+        }
+    }
+
     /// Whose turn it is among the queues of a pattern.
     fn turn(&self) -> usize {
         let mut state = self.state();
         state.turn = state.turn.wrapping_add(1);
         state.turn
     }
+}
+
+fn count(claims: impl Iterator<Item = ClaimId>) -> HashMap<ClaimId, usize> {
+    let mut counts = HashMap::new();
+    for claim in claims {
+        *counts.entry(claim).or_default() += 1;
+    }
+    counts
 }
 
 /// The lanes that a request is about, in the order in which they are to be emptied, and the share that each
@@ -105,19 +158,52 @@ impl Course {
         }
         course
     }
+
+    fn queues(&self) -> Vec<&str> {
+        self.lanes.iter().map(|(queue, _)| &**queue).collect()
+    }
+
+    fn priorities(&self) -> Vec<i16> {
+        self.lanes.iter().map(|(_, priority)| *priority).collect()
+    }
 }
 
-pub(crate) async fn claim(store: &Store, request: &ClaimRequest) -> Result<Claimed> {
+/// Claims in a task of its own: if the caller goes away in the middle, what was taken is given back at once, and not only when the
+/// next beat finds a claim that nobody knows.
+pub(crate) async fn claim(store: &Arc<Store>, request: &ClaimRequest) -> Result<Claimed> {
+    let (sender, answer) = oneshot::channel();
+    let (store, request) = (store.clone(), request.clone());
+    tokio::spawn(async move {
+        let claimed = take(&store, &request).await;
+        let Err(unheard) = sender.send(claimed) else {
+            return;
+        };
+        if unheard.is_ok_and(|claimed| claimed.jobs.is_empty()) {
+            return;
+        }
+        let claims = [request.claim.as_uuid()];
+        if let Err(error) = give_back(&store, request.worker, Some(&claims)).await {
+            tracing::debug!(%error, "a claim that nobody waited for was not given back; a beat will do it");
+        }
+    });
+    let ended = |_| Error::Unavailable {
+        doing: DOING.into(),
+        source: "the runtime is shutting down".into(),
+    };
+    answer.await.map_err(ended)?
+}
+
+async fn take(store: &Store, request: &ClaimRequest) -> Result<Claimed> {
     store.refresh_lanes().await?;
     let memory = store.memory(request.worker);
     let course = Course::new(store, request, memory.turn());
     let plan = memory.plan(store, request, &course.lanes);
     let (asked, started) = (Utc::now(), Instant::now());
     let statement = bind(store, request, &course, &plan);
-    let rows = store.rows("claim jobs", statement).await?;
+    let rows = store.rows(DOING, statement).await?;
     let Some(first) = rows.first() else {
         return Err(Error::Storage {
-            doing: "claim jobs".into(),
+            doing: DOING.into(),
             source: "the statement answered nothing".into(),
         });
     };
@@ -129,22 +215,32 @@ pub(crate) async fn claim(store: &Store, request: &ClaimRequest) -> Result<Claim
         xmax: first.get("xmax"),
     };
     let paused: Vec<String> = first.get("paused");
-    let mut tickets = read(&rows);
-    sort(&mut tickets, &course.lanes);
-    let seen = seen(request, &course, &tickets, &paused);
-    memory.state().floors.learn(
-        &plan,
-        &course.lanes,
-        &seen,
-        snapshot,
-        started.elapsed(),
-        Instant::now(),
-    );
-    if tickets.len() < request.limit {
+    let taken: i32 = first.get("taken");
+    let jobs = read(&rows[1..], &course.lanes);
+    let cost = started.elapsed();
+    let mut state = memory.state();
+    if !jobs.is_empty() {
+        // Those that nobody closes are forgotten some time: they are then looked at when they are closed after all.
+        if state.open.len() >= MOST_OPEN {
+            state.open.clear();
+        }
+        state.open.insert(request.claim, (jobs.len(), 0));
+    }
+    if jobs.len() == taken as usize {
+        let seen = seen(request, &course, &jobs, &paused);
+        state
+            .floors
+            .learn(&plan, &course.lanes, &seen, snapshot, cost, Instant::now());
+    } else {
+        // Tickets without a body were taken too (and are gone now); from which lanes is not known.
+        state.floors.reset();
+    }
+    drop(state);
+    if jobs.len() < request.limit {
         store.lanes.came_back_short();
     }
     Ok(Claimed {
-        jobs: complete(store, tickets).await?,
+        jobs: jobs.into_iter().map(|(_, job)| job).collect(),
         paused: covered(request, paused),
     })
 }
@@ -156,10 +252,6 @@ fn bind(store: &Store, request: &ClaimRequest, course: &Course, plan: &Plan) -> 
         .iter()
         .map(|share| limit(share.limit))
         .collect();
-    // The days that most jobs are of; other bodies cost a second statement.
-    let now = store.clock.now();
-    let low = JobId::floor(now - Duration::from_secs(86_400)).as_uuid();
-    let high = JobId::floor(now + Duration::from_secs(3_600)).as_uuid();
     store
         .statement(&store.sql.claim)
         .bind(request.worker.as_uuid())
@@ -168,70 +260,51 @@ fn bind(store: &Store, request: &ClaimRequest, course: &Course, plan: &Plan) -> 
         .bind(&*request.unknown_kinds)
         .bind(wants)
         .bind(&*course.shares)
-        .bind(
-            course
-                .lanes
-                .iter()
-                .map(|(queue, _)| &**queue)
-                .collect::<Vec<_>>(),
-        )
-        .bind(
-            course
-                .lanes
-                .iter()
-                .map(|(_, priority)| *priority)
-                .collect::<Vec<_>>(),
-        )
+        .bind(course.queues())
+        .bind(course.priorities())
         .bind(plan.starts.iter().map(floor_at).collect::<Vec<_>>())
         .bind(plan.starts.iter().map(|key| key.1).collect::<Vec<_>>())
-        .bind(low)
-        .bind(high)
 }
 
-/// A ticket that was taken; without a body if that was not found at once.
-struct Taken {
-    lane: usize,
-    key: Key,
-    job: ClaimedJob,
-    has_body: bool,
-}
-
-fn read(rows: &[PgRow]) -> Vec<Taken> {
+/// The jobs that were taken, each with the number of its lane, in the order in which they are to run: the statement answers
+/// in no order.
+fn read(rows: &[PgRow], lanes: &[Lane]) -> Vec<(usize, ClaimedJob)> {
     let mut names = Names::default();
-    rows.iter()
-        .filter_map(|row| {
-            let id: Option<Uuid> = row.get(3);
-            Some(taken(row, id?, &mut names))
-        })
-        .collect()
+    let mut lane = 0;
+    let job = |row: &PgRow| {
+        let job = job(row, &mut names);
+        let (queue, priority) = (&*job.queue, job.priority.get());
+        let is_it = |(q, p): &Lane| *p == priority && q == queue;
+        // Mostly the same lane again.
+        if !lanes.get(lane).is_some_and(is_it) {
+            lane = lanes.iter().position(is_it).unwrap_or(lane);
+        }
+        (lane, job)
+    };
+    let mut jobs: Vec<_> = rows.iter().map(job).collect();
+    jobs.sort_unstable_by_key(|(lane, job)| (*lane, job.due_at, job.id));
+    jobs
 }
 
-fn taken(row: &PgRow, id: Uuid, names: &mut Names) -> Taken {
-    let run_at: DateTime<Utc> = row.get(2);
-    let args: Option<String> = row.get_unchecked(6);
-    Taken {
-        lane: 0,
-        key: Key(run_at, id),
-        has_body: args.is_some(),
-        job: ClaimedJob {
-            id: id.into(),
-            kind: names.get(row.get(5)),
-            args: args.unwrap_or_default(),
-            queue: names.get(row.get(0)),
-            priority: Priority::new(row.get(1)),
-            options: options(row.get_unchecked(7)),
-            attempt: row.get::<Option<i32>, _>(8).unwrap_or_default() as u32,
-            lost: row.get::<Option<i32>, _>(9).unwrap_or_default() as u32,
-            run: row.get(4),
-            due_at: run_at,
-        },
+fn job(row: &PgRow, names: &mut Names) -> ClaimedJob {
+    ClaimedJob {
+        id: row.get::<Uuid, _>(0).into(),
+        kind: names.get(row.get(1)),
+        args: row.get_unchecked(2),
+        queue: names.get(row.get(3)),
+        priority: Priority::new(row.get(4)),
+        options: options(row.get_unchecked(5)),
+        attempt: row.get::<i32, _>(6) as u32,
+        lost: row.get::<i32, _>(7) as u32,
+        run: row.get(8),
+        due_at: row.get(9),
     }
 }
 
-fn options(text: Option<&str>) -> Option<Box<jobs_core::job::StoredOptions>> {
+fn options(text: Option<&str>) -> Option<Box<StoredOptions>> {
     // What does not parse was written by a later version, or by hand: the kind's own settings then hold.
-    text.and_then(|text| serde_json::from_str(text).ok())
-        .map(Box::new)
+    let options = text.and_then(|text| serde_json::from_str(text).ok());
+    options.map(Box::new)
 }
 
 /// One copy of each name of a queue or kind.
@@ -250,39 +323,25 @@ impl Names {
     }
 }
 
-/// In the order of the lanes, and within a lane by due time: the statement answers in no order.
-fn sort(tickets: &mut [Taken], lanes: &[Lane]) {
-    let mut last = 0;
-    for ticket in tickets.iter_mut() {
-        let (queue, priority) = (&*ticket.job.queue, ticket.job.priority.get());
-        let is_it = |(q, p): &Lane| q == queue && *p == priority;
-        if !is_it(&lanes[last]) {
-            last = lanes.iter().position(is_it).unwrap_or(last);
-        }
-        ticket.lane = last;
-    }
-    tickets.sort_unstable_by_key(|ticket| (ticket.lane, ticket.key));
-}
-
 /// What the claim saw of each lane, from how many it took of each and how many it still could have taken.
 fn seen(
     request: &ClaimRequest,
     course: &Course,
-    tickets: &[Taken],
+    jobs: &[(usize, ClaimedJob)],
     paused: &[String],
 ) -> Vec<Seen> {
     let mut left: Vec<usize> = request.queues.iter().map(|share| share.limit).collect();
     let mut left_in_all = request.limit;
-    let mut tickets = tickets.iter().peekable();
+    let mut jobs = jobs.iter().peekable();
     let lanes = course.lanes.iter().zip(&course.shares).enumerate();
     lanes
         .map(|(number, ((queue, _), share))| {
             let room = &mut left[*share as usize - 1];
             let could = (*room).min(left_in_all);
             let (mut took, mut last) = (0, Key::START);
-            while let Some(ticket) = tickets.next_if(|ticket| ticket.lane == number) {
+            while let Some((_, job)) = jobs.next_if(|(lane, _)| *lane == number) {
                 took += 1;
-                last = ticket.key;
+                last = Key(job.due_at, job.id.as_uuid());
             }
             *room -= took.min(*room);
             left_in_all -= took.min(left_in_all);
@@ -293,39 +352,6 @@ fn seen(
             }
         })
         .collect()
-}
-
-/// Reads the bodies that the claim could not: of other days, or newer than its snapshot. What has none is void.
-async fn complete(store: &Store, mut tickets: Vec<Taken>) -> Result<Vec<ClaimedJob>> {
-    let missing = || tickets.iter().filter(|ticket| !ticket.has_body);
-    if missing().next().is_some() {
-        let (low, high) = bounds(missing().map(|ticket| ticket.job.id));
-        let statement = store
-            .statement(&store.sql.bodies)
-            .bind(
-                missing()
-                    .map(|ticket| ticket.job.id.as_uuid())
-                    .collect::<Vec<_>>(),
-            )
-            .bind(missing().map(|ticket| ticket.job.run).collect::<Vec<_>>())
-            .bind(low)
-            .bind(high);
-        let rows = store.rows("read claimed jobs", statement).await?;
-        let mut bodies: std::collections::HashMap<Uuid, PgRow> =
-            rows.into_iter().map(|row| (row.get(0), row)).collect();
-        for ticket in tickets.iter_mut().filter(|ticket| !ticket.has_body) {
-            let Some(row) = bodies.remove(&ticket.job.id.as_uuid()) else {
-                continue;
-            };
-            ticket.has_body = true;
-            ticket.job.args = row.get_unchecked(1);
-            ticket.job.options = options(row.get_unchecked(2));
-            ticket.job.attempt = row.get::<i32, _>(3) as u32;
-            ticket.job.lost = row.get::<i32, _>(4) as u32;
-        }
-    }
-    tickets.retain(|ticket| ticket.has_body);
-    Ok(tickets.into_iter().map(|ticket| ticket.job).collect())
 }
 
 fn covered(request: &ClaimRequest, paused: Vec<String>) -> Vec<Arc<str>> {

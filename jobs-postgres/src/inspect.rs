@@ -69,6 +69,7 @@ fn record(row: &PgRow) -> Result<JobRecord> {
     record.lost = row.get::<i32, _>("lost") as u32;
     record.run = row.get("run");
     record.options = json(row, "options")?.unwrap_or_default();
+    record.created_at = row.get("created_at");
     record.due_at = row.get("run_at");
     record.started_at = row.get("started_at");
     record.finished_at = row.get("finished_at");

@@ -87,8 +87,8 @@ macro_rules! statements {
 statements! {
     attempts
     beat
-    bodies
     claim
+    close
     command
     complete
     counts

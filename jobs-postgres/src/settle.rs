@@ -10,7 +10,7 @@ use std::time::Duration;
 use jobs_core::Result;
 use jobs_core::job::{AttemptOutcome, ErrorReport, WorkerId};
 use jobs_core::lifecycle::Transition;
-use jobs_core::storage::{Flush, Refusal, Refused, Settlement, Wake};
+use jobs_core::storage::{Flush, Refusal, Refused, Settlement};
 use sqlx::Row;
 use uuid::Uuid;
 
@@ -25,37 +25,38 @@ pub(crate) async fn settle(store: &Store, flush: &Flush) -> Result<Vec<Refused>>
     let mut runs: Vec<&Settlement> = flush.settlements.iter().collect();
     runs.sort_unstable_by_key(|run| run.job);
     let (plain, other): (Vec<_>, Vec<_>) = runs.into_iter().partition(|run| is_plain(run));
-    let closed: Vec<Uuid> = flush.closed.iter().map(|claim| claim.as_uuid()).collect();
-    // The claims go with the last statement, when every job has had its answer.
-    let (first, last) = if other.is_empty() {
-        (&*closed, &[][..])
-    } else {
-        (&[][..], &*closed)
-    };
+    let memory = store.memory(flush.worker);
+    // Claims of which every job is settled with this flush may go with its last statement. Of others that is looked at first: the
+    // worker may be mistaken, and without its claim a job would be nowhere.
+    let answered = flush.settlements.iter().map(|run| run.claim);
+    let (sure, unsure) = memory.closing(&flush.closed, answered);
     let mut refused = Vec::new();
-    if !plain.is_empty() || other.is_empty() {
-        refused.extend(settle_plain(store, flush.worker, &plain, first).await?);
+    if !plain.is_empty() {
+        let closed = if other.is_empty() { &*sure } else { &[] };
+        refused.extend(settle_plain(store, flush.worker, &plain, closed).await?);
     }
     if !other.is_empty() {
-        // A claim with a job that was just found busy must stay.
-        let busy: HashSet<_> = refused
-            .iter()
-            .filter(|it| it.why == Refusal::Busy)
-            .map(|it| it.job)
-            .collect();
-        let held: HashSet<Uuid> = plain
-            .iter()
-            .filter(|run| busy.contains(&run.job))
-            .map(|run| run.claim.as_uuid())
-            .collect();
-        let last: Vec<Uuid> = last
-            .iter()
-            .copied()
-            .filter(|claim| !held.contains(claim))
-            .collect();
-        refused.extend(settle_each(store, flush.worker, &other, &last).await?);
+        let closed = if refused.is_empty() { &*sure } else { &[] };
+        refused.extend(settle_each(store, flush.worker, &other, closed).await?);
+    }
+    let unsure = if refused.is_empty() {
+        let answered = flush.settlements.iter().map(|run| run.claim);
+        memory.settled(answered, &flush.closed);
+        unsure
+    } else {
+        flush.closed.iter().map(|claim| claim.as_uuid()).collect()
+    };
+    if !unsure.is_empty() {
+        close(store, flush.worker, unsure).await?;
     }
     Ok(refused)
+}
+
+async fn close(store: &Store, worker: WorkerId, claims: Vec<Uuid>) -> Result<()> {
+    let statement = store.statement(&store.sql.close);
+    let statement = statement.bind(worker.as_uuid()).bind(claims);
+    store.rows("close claims", statement).await?;
+    Ok(())
 }
 
 fn is_plain(run: &Settlement) -> bool {
@@ -88,15 +89,34 @@ async fn settle_plain(
 }
 
 fn bind_plain(store: &Store, worker: WorkerId, runs: &[&Settlement], closed: &[Uuid]) -> Statement {
-    let claims = claims(runs);
-    let (low, high) = bounds(runs.iter().map(|run| run.job));
     let any_result = runs.iter().any(|run| result(run).is_some());
     let results = if any_result { runs } else { &[] };
-    store
-        .statement(&store.sql.settle_success)
+    bind(
+        store.statement(&store.sql.settle_success),
+        worker,
+        runs,
+        closed,
+    )
+    .bind(results.iter().map(|run| result(run)).collect::<Vec<_>>())
+}
+
+/// The parameters that both statements begin with.
+fn bind(
+    statement: Statement,
+    worker: WorkerId,
+    runs: &[&Settlement],
+    closed: &[Uuid],
+) -> Statement {
+    let (low, high) = bounds(runs.iter().map(|run| run.job));
+    let mut claims: Vec<_> = runs.iter().map(|run| run.claim.as_uuid()).collect();
+    claims.sort_unstable();
+    claims.dedup();
+    statement
         .bind(worker.as_uuid())
-        .bind(claims.len() as i64)
         .bind(claims)
+        .bind(closed)
+        .bind(low)
+        .bind(high)
         .bind(runs.iter().map(|run| run.job.as_uuid()).collect::<Vec<_>>())
         .bind(runs.iter().map(|run| run.run).collect::<Vec<_>>())
         .bind(
@@ -109,10 +129,6 @@ fn bind_plain(store: &Store, worker: WorkerId, runs: &[&Settlement], closed: &[U
                 .map(|run| seconds(run.ended_ago))
                 .collect::<Vec<_>>(),
         )
-        .bind(results.iter().map(|run| result(run)).collect::<Vec<_>>())
-        .bind(low)
-        .bind(high)
-        .bind(closed)
 }
 
 async fn settle_each(
@@ -125,14 +141,7 @@ async fn settle_each(
         .row(DOING, bind_each(store, worker, runs, closed))
         .await?;
     let settled: Vec<Uuid> = row.get("ids");
-    let waiting = runs
-        .iter()
-        .filter(|run| delay(run).is_some_and(|delay| delay < Duration::from_secs(2)));
-    let queues: HashSet<_> = waiting.map(|run| run.queue.clone()).collect();
-    for queue in queues {
-        // Other processes have not been told; this one takes it up, or they do when they next look.
-        store.wakes.tell_here(Wake::Jobs(queue));
-    }
+    store.came_back(&row);
     if settled.len() == runs.len() {
         return Ok(Vec::new());
     }
@@ -140,16 +149,8 @@ async fn settle_each(
 }
 
 fn bind_each(store: &Store, worker: WorkerId, runs: &[&Settlement], closed: &[Uuid]) -> Statement {
-    let (low, high) = bounds(runs.iter().map(|run| run.job));
-    store
-        .statement(&store.sql.settle)
-        .bind(worker.as_uuid())
-        .bind(claims(runs))
-        .bind(low)
-        .bind(high)
-        .bind(closed)
-        .bind(runs.iter().map(|run| run.job.as_uuid()).collect::<Vec<_>>())
-        .bind(runs.iter().map(|run| run.run).collect::<Vec<_>>())
+    bind(store.statement(&store.sql.settle), worker, runs, closed)
+        .bind(runs.iter().map(|run| result(run)).collect::<Vec<_>>())
         .bind(
             runs.iter()
                 .map(|run| run.claim.as_uuid())
@@ -162,16 +163,6 @@ fn bind_each(store: &Store, worker: WorkerId, runs: &[&Settlement], closed: &[Uu
         )
         .bind(
             runs.iter()
-                .map(|run| run.ran_for.map(seconds))
-                .collect::<Vec<_>>(),
-        )
-        .bind(
-            runs.iter()
-                .map(|run| seconds(run.ended_ago))
-                .collect::<Vec<_>>(),
-        )
-        .bind(
-            runs.iter()
                 .map(|run| delay(run).map(seconds))
                 .collect::<Vec<_>>(),
         )
@@ -180,7 +171,6 @@ fn bind_each(store: &Store, worker: WorkerId, runs: &[&Settlement], closed: &[Uu
                 .map(|run| reason(&run.transition))
                 .collect::<Vec<_>>(),
         )
-        .bind(runs.iter().map(|run| result(run)).collect::<Vec<_>>())
         .bind(
             runs.iter()
                 .map(|run| how(&run.transition))
@@ -205,9 +195,9 @@ async fn refusals(
         .iter()
         .filter(|run| !settled.contains(&run.job.as_uuid()))
         .collect();
-    let (low, high) = bounds(refused.iter().map(|run| run.job));
     let statement = store
         .statement(&store.sql.refused)
+        .bind(worker.as_uuid())
         .bind(
             refused
                 .iter()
@@ -215,9 +205,6 @@ async fn refusals(
                 .collect::<Vec<_>>(),
         )
         .bind(refused.iter().map(|run| run.run).collect::<Vec<_>>())
-        .bind(worker.as_uuid())
-        .bind(low)
-        .bind(high)
         .bind(
             refused
                 .iter()
@@ -225,7 +212,7 @@ async fn refusals(
                 .collect::<Vec<_>>(),
         );
     let rows = store.rows(DOING, statement).await?;
-    let reasons: HashMap<Uuid, i32> = rows.iter().map(|row| (row.get(0), row.get(2))).collect();
+    let reasons: HashMap<Uuid, i32> = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
     let why = |run: &&&Settlement| Refused {
         job: run.job,
         run: run.run,
@@ -236,13 +223,6 @@ async fn refusals(
         },
     };
     Ok(refused.iter().map(why).collect())
-}
-
-fn claims(runs: &[&Settlement]) -> Vec<Uuid> {
-    let mut claims: Vec<_> = runs.iter().map(|run| run.claim.as_uuid()).collect();
-    claims.sort_unstable();
-    claims.dedup();
-    claims
 }
 
 fn seconds(time: Duration) -> f64 {

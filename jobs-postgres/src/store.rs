@@ -1,18 +1,18 @@
 //! What all clones of a storage share.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use jobs_core::Result;
 use jobs_core::job::{JobId, WorkerId};
-use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgRow;
+use sqlx::{AssertSqlSafe, Row};
 use uuid::Uuid;
 
 use crate::claim::Memory;
-use crate::lanes::Lanes;
+use crate::lanes::{Lane, Lanes};
 use crate::pool::{Failure, Lease, Pool, Statement};
 use crate::schema::{Schema, Statements};
 use crate::tick::Folded;
@@ -97,6 +97,15 @@ impl Store {
     async fn lease(&self, doing: &str) -> Result<Lease<'_>, Failure> {
         let lease = self.acquire(doing).await;
         lease.map_err(|error| Failure { code: None, error })
+    }
+
+    /// Jobs went back into the lanes that an answer names.
+    pub(crate) fn came_back(&self, row: &PgRow) {
+        let queues: Vec<String> = row.get("queues");
+        let priorities: Vec<i16> = row.get("priorities");
+        let lanes: HashSet<Lane> = queues.into_iter().zip(priorities).collect();
+        self.lanes.seen(&lanes.iter().cloned().collect::<Vec<_>>());
+        self.wakes.waiting(lanes);
     }
 
     /// What is remembered for a worker from one claim to the next.

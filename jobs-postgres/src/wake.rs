@@ -85,16 +85,20 @@ impl Wakes {
         self.state().workers.remove(&worker);
     }
 
-    /// Jobs were stored and committed.
+    /// Jobs were stored and committed. Here everybody hears of it, elsewhere only if they are due soon.
     pub(crate) fn stored(&self, store: &Store, jobs: &[NewJob]) {
-        self.waiting(hinted_lanes(store, jobs));
+        let mut last = None;
+        for job in jobs {
+            if last != Some(&*job.queue) {
+                last = Some(&*job.queue);
+                self.tell_here(Wake::Jobs((&*job.queue).into()));
+            }
+        }
+        self.tell_others(self.hints(&lanes_due_soon(store, jobs)));
     }
 
-    /// Jobs wait in these lanes, or will soon.
+    /// Jobs wait in these lanes.
     pub(crate) fn waiting(&self, lanes: HashSet<Lane>) {
-        if lanes.is_empty() {
-            return;
-        }
         let queues: HashSet<&str> = lanes.iter().map(|(queue, _)| &**queue).collect();
         for queue in queues {
             self.tell_here(Wake::Jobs(queue.into()));
@@ -120,7 +124,7 @@ impl Wakes {
     }
 
     fn tell_others(&self, hints: Vec<String>) {
-        if self.listen.is_none() {
+        if hints.is_empty() {
             return;
         }
         let store = self.store.get().and_then(Weak::upgrade);
@@ -171,7 +175,7 @@ impl Drop for Wakes {
 }
 
 /// The lanes of jobs that are due soon.
-pub(crate) fn hinted_lanes(store: &Store, jobs: &[NewJob]) -> HashSet<Lane> {
+pub(crate) fn lanes_due_soon(store: &Store, jobs: &[NewJob]) -> HashSet<Lane> {
     let soon = |due: Due| match due {
         Due::Now => true,
         Due::In(wait) => wait < SOON,

@@ -14,7 +14,7 @@ use sqlx::{AssertSqlSafe, PgConnection, Postgres, Row, Transaction};
 use crate::PgStorage;
 use crate::error::translate;
 use crate::insert::{answers, bind, doing, existing};
-use crate::wake::hinted_lanes;
+use crate::wake::lanes_due_soon;
 
 async fn insert(
     connection: &mut PgConnection,
@@ -27,7 +27,7 @@ async fn insert(
     let store = &storage.store;
     let lanes = store.lanes.unannounced(jobs);
     let hints = match store.notify_within {
-        true => store.wakes.hints(&hinted_lanes(store, jobs)),
+        true => store.wakes.hints(&lanes_due_soon(store, jobs)),
         false => Vec::new(),
     };
     // A conflict must not fail the statement here: it would abort the caller's transaction.

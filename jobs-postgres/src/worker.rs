@@ -9,13 +9,17 @@ use jobs_core::storage::{Beat, Orders, Presence, RescueRequest, Rescued, WorkerI
 use sqlx::Row;
 use uuid::Uuid;
 
-use crate::store::{Store, bounds};
+use crate::claim::Memory;
+use crate::store::Store;
 
 /// How many jobs one transaction gives back.
 const BITE: i32 = 1_000;
 
 /// Once in this time a beat looks at all claims, not only at those that are new since the last.
 const FULL_LOOK: Duration = Duration::from_secs(60);
+
+/// A claim may be carried out after its caller has gone away; after this time it is not expected any more.
+const LATE: Duration = Duration::from_secs(30);
 
 pub(crate) async fn register(store: &Store, info: &WorkerInfo) -> Result<()> {
     let text = serde_json::to_string(info).expect("plain data");
@@ -46,7 +50,8 @@ pub(crate) async fn beat(store: &Store, beat: &Beat) -> Result<Orders> {
     let unknown: Vec<Uuid> = row.get("unknown");
     if unknown.is_empty() || give_back(store, beat.worker, Some(&unknown)).await? {
         // What is below was settled by now: all but what this beat named or is younger.
-        memory.beaten(beat.claims.iter().copied().chain(beat.newest).min());
+        let below = beat.claims.iter().copied().chain(beat.newest).min();
+        memory.beaten(below, Instant::now());
     }
     let missing: Vec<Uuid> = row.get("missing");
     Ok(Orders::alive(
@@ -56,7 +61,11 @@ pub(crate) async fn beat(store: &Store, beat: &Beat) -> Result<Orders> {
 
 /// Gives back what these claims hold, or all that the worker holds. Answers whether nothing is left: what others have
 /// locked is.
-async fn give_back(store: &Store, worker: WorkerId, claims: Option<&[Uuid]>) -> Result<bool> {
+pub(crate) async fn give_back(
+    store: &Store,
+    worker: WorkerId,
+    claims: Option<&[Uuid]>,
+) -> Result<bool> {
     loop {
         let statement = store
             .statement(&store.sql.give_back)
@@ -64,6 +73,7 @@ async fn give_back(store: &Store, worker: WorkerId, claims: Option<&[Uuid]>) -> 
             .bind(claims)
             .bind(BITE);
         let row = store.row("give jobs back", statement).await?;
+        store.came_back(&row);
         if !row.get::<bool, _>("more") {
             return Ok(true);
         }
@@ -112,6 +122,7 @@ pub(crate) async fn rescue(store: &Store, request: &RescueRequest) -> Result<Res
         .bind(request.lost_reason)
         .bind(request.limit.min(i32::MAX as usize) as i32);
     let row = store.row("rescue jobs", statement).await?;
+    store.came_back(&row);
     Ok(Rescued {
         released: row.get::<i64, _>("released") as u64,
         failed: row.get::<i64, _>("failed") as u64,
@@ -123,7 +134,8 @@ pub(crate) async fn revoked(store: &Store, runs: &[(JobId, i32)]) -> Result<Vec<
     if runs.is_empty() {
         return Ok(Vec::new());
     }
-    let (low, high) = bounds(runs.iter().map(|(job, _)| *job));
+    let mut runs = runs.to_vec();
+    runs.sort_unstable();
     let statement = store
         .statement(&store.sql.revoked)
         .bind(
@@ -131,9 +143,7 @@ pub(crate) async fn revoked(store: &Store, runs: &[(JobId, i32)]) -> Result<Vec<
                 .map(|(job, _)| job.as_uuid())
                 .collect::<Vec<_>>(),
         )
-        .bind(runs.iter().map(|(_, run)| *run).collect::<Vec<_>>())
-        .bind(low)
-        .bind(high);
+        .bind(runs.iter().map(|(_, run)| *run).collect::<Vec<_>>());
     let rows = store.rows("look for revoked runs", statement).await?;
     Ok(rows
         .iter()
@@ -145,7 +155,7 @@ fn uuids(claims: &[ClaimId]) -> Vec<Uuid> {
     claims.iter().map(|claim| claim.as_uuid()).collect()
 }
 
-impl crate::claim::Memory {
+impl Memory {
     /// From which claim on a beat has to look; now and then it looks at all.
     fn looked_at_from(&self, now: Instant) -> Option<ClaimId> {
         let mut state = self.state();
@@ -156,7 +166,16 @@ impl crate::claim::Memory {
         state.beaten
     }
 
-    fn beaten(&self, below: Option<ClaimId>) {
-        self.state().beaten = below;
+    /// Nothing below this claim was amiss.
+    fn beaten(&self, below: Option<ClaimId>, now: Instant) {
+        let mut state = self.state();
+        match state.next_beaten {
+            Some((at, _)) if now - at < LATE => {}
+            Some((_, below)) => {
+                state.beaten = below;
+                state.next_beaten = None;
+            }
+            None => state.next_beaten = Some((now, below)),
+        }
     }
 }

@@ -1,6 +1,6 @@
 -- One job, and where it stands: $1 its id.
 select j.id, j.kind, j.args, j.queue, j.priority, j.state, j.reason, j.attempt, j.lost::int as lost, j.run, j.options,
-       j.run_at, j.started_at, j.finished_at, j.result,
+       j.created_at, j.run_at, j.started_at, j.finished_at, j.result,
        case when j.state <> 0 then null
             when exists (select from jobs.ticket t
                           where t.queue = j.queue and t.priority = j.priority and t.run_at = j.run_at and t.job_id = j.id)
