@@ -77,7 +77,9 @@ pub async fn an_outcome_of_an_old_run_is_refused(storage: StorageHandle) {
     hand.end(&old, retry(Duration::ZERO)).await;
     let other = Hand::hire(&storage).await;
     let new = other.take_one("a").await;
-    let refused = hand.report(&[old.clone()], &retry(Duration::ZERO)).await;
+    let refused = hand
+        .report(std::slice::from_ref(&old), &retry(Duration::ZERO))
+        .await;
     assert_eq!(refused.len(), 1, "the job runs elsewhere");
     assert_eq!(state(&storage, old.id).await, State::Processing);
     other.end(&new, succeed()).await;

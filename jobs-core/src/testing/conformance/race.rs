@@ -75,6 +75,7 @@ impl Race {
                     std::panic::resume_unwind(error.into_panic());
                 }
             }
+            audit::calm(storage).await;
             audit::all_quiet(storage, &ledger).await;
             audit::rescue_all(storage, &ledger).await;
             audit::nothing_is_held(storage, &ledger).await;

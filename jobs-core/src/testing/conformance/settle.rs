@@ -336,6 +336,8 @@ pub async fn a_dropped_flush_is_whole_or_nothing(storage: StorageHandle) {
     }
     let counts = storage.counts().await.expect("counts");
     assert_eq!((counts.succeeded, counts.unfinished()), (1_500, 0));
+    let counted = super::stats::counted(&storage, "a", "work").await;
+    assert_eq!(counted.succeeded, 1_500, "each is counted once");
 }
 
 /// A flush of nothing does nothing.

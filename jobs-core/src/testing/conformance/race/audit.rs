@@ -1,8 +1,10 @@
 //! What must be true when all is quiet, seen through the public methods alone.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::time::Duration;
 
 use chrono::TimeDelta;
+use tokio::time::sleep;
 
 use super::super::stage::{Hand, eventually, runs, succeed};
 use super::actors::{QUEUES, rescue_once};
@@ -29,6 +31,24 @@ async fn records(storage: &StorageHandle) -> HashMap<JobId, JobRecord> {
             None => return all,
         }
     }
+}
+
+/// Waits until nothing is under way: a database goes on with what its caller has lost interest in.
+pub(super) async fn calm(storage: &StorageHandle) {
+    let look = async || {
+        let counts = storage.counts().await.expect("counts");
+        // What falls due meanwhile is no unrest.
+        (counts.processing, counts.unfinished(), counts.succeeded)
+    };
+    let mut before = look().await;
+    eventually("nothing is under way", async || {
+        sleep(Duration::from_millis(40)).await;
+        let now = look().await;
+        let calm = now == before;
+        before = now;
+        calm.then_some(())
+    })
+    .await;
 }
 
 /// Nothing is under way: all books agree.
