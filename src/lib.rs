@@ -31,8 +31,8 @@
 //!
 //! | feature | default | what it adds |
 //! |---|---|---|
-//! | `postgres` | no | the storage in PostgreSQL, `postgres://…` |
-//! | `sqlite` | no | the storage in an SQLite file, `sqlite://jobs.db` |
+//! | `postgres` | yes | the storage in PostgreSQL, `postgres://…` |
+//! | `sqlite` | yes | the storage in an SQLite file, `sqlite://jobs.db` |
 //! | `anyhow` | no | an `anyhow::Error` that a job returns is kept whole: `retry_if` and the recorded attempts see what is in it |
 //! | `testing` | no | `JobContext::for_test()`, a context for tests that call a job's function, and the conformance suite for storages |
 //!
