@@ -30,7 +30,10 @@ async fn main() -> anyhow::Result<()> {
     let storage = jobs::connect("memory:").await?;
     let client = Client::new(storage.clone());
     client.install();
-    let worker = Worker::builder(storage).grace(Duration::from_millis(500)).start().await?;
+    let worker = Worker::builder(storage)
+        .grace(Duration::from_millis(500))
+        .start()
+        .await?;
 
     let (first, second) = (short.enqueue().await?, patient.enqueue().await?);
     while client.inspect().counts().await?.processing < 2 {
@@ -41,6 +44,9 @@ async fn main() -> anyhow::Result<()> {
 
     println!("short: {}", first.result().await?);
     let record = second.record().await?;
-    println!("patient: {}, attempts used: {}", record.state, record.attempt);
+    println!(
+        "patient: {}, attempts used: {}",
+        record.state, record.attempt
+    );
     Ok(())
 }

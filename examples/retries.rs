@@ -43,7 +43,10 @@ async fn main() -> anyhow::Result<()> {
 
     println!("{}", unreliable.enqueue().await?.result().await?);
     rate_limited.enqueue().await?.result().await?;
-    println!("{}", hopeless.enqueue(42).await?.result().await.unwrap_err());
+    println!(
+        "{}",
+        hopeless.enqueue(42).await?.result().await.unwrap_err()
+    );
     let late = slow.enqueue().await?;
     println!("{}", late.result().await.unwrap_err());
     for attempt in client.inspect().attempts(late.id()).await? {

@@ -24,7 +24,10 @@ struct Tenant(String);
 
 impl FromContext for Tenant {
     async fn from_context(ctx: &JobContext) -> Result<Self, JobError> {
-        let tenant = ctx.tags().iter().find_map(|tag| tag.strip_prefix("tenant:"));
+        let tenant = ctx
+            .tags()
+            .iter()
+            .find_map(|tag| tag.strip_prefix("tenant:"));
         Ok(Self(tenant.unwrap_or("nobody").to_owned()))
     }
 }
@@ -44,15 +47,26 @@ async fn main() -> anyhow::Result<()> {
     if let Err(error) = Worker::builder(storage.clone()).build() {
         println!("Refused, as it should be: {error}");
     }
-    let worker = Worker::builder(storage).data(Mailer::default()).start().await?;
+    let worker = Worker::builder(storage)
+        .data(Mailer::default())
+        .start()
+        .await?;
 
-    welcome.enqueue("ana@example.org").tag("tenant:acme").await?.result().await?;
+    welcome
+        .enqueue("ana@example.org")
+        .tag("tenant:acme")
+        .await?
+        .result()
+        .await?;
     let sent = welcome.enqueue("bo@example.org").await?.result().await?;
     println!("{sent} mails were sent");
 
     // In a test, just call it.
     let mailer = Data(Mailer::default());
-    assert_eq!(welcome("cy@example.org".into(), mailer, Tenant("test".into())).await, 1);
+    assert_eq!(
+        welcome("cy@example.org".into(), mailer, Tenant("test".into())).await,
+        1
+    );
 
     worker.stop().await;
     Ok(())

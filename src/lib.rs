@@ -41,6 +41,8 @@
 mod connect;
 mod time;
 
+// The guides show both storages.
+#[cfg(all(feature = "postgres", feature = "sqlite"))]
 pub mod guide;
 pub mod inspect;
 pub mod prelude;
