@@ -1,4 +1,4 @@
-//! Tools for tests: the [conformance suite](conformance) for storages, and a [storage that
+//! Tools for tests: the [conformance suite](mod@conformance) for storages, and a [storage that
 //! fails](FaultyStorage) when a test says so. Behind the feature `testing`.
 
 pub mod conformance;

@@ -1,7 +1,7 @@
 //! Everything at once: clients, workers that send answers twice or come back from the dead, rescuers and
 //! operators, all on the same jobs. At quiet moments the books must balance.
 //!
-//! The [ledger](ledger) writes down every answer of the storage; what may not be is found at once (a run
+//! A ledger writes down every answer of the storage; what may not be is found at once (a run
 //! that is handed out twice, or ended twice) or when all is quiet.
 
 mod actors;
