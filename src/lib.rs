@@ -83,11 +83,12 @@ pub use jobs_sqlite::SqliteStorage;
 pub mod __private {
     pub use jobs_core::client::{Enqueue, EnqueueMany};
     pub use jobs_core::handler::expansion::{
-        Probe, Unknown, argument, data, fallible, inventory, requires, requires_all, serde,
+        Injected, InjectedNow, Probe, Unknown, argument, fallible, injected, injected_now,
+        inventory, requires_all, serde, success,
     };
     pub use jobs_core::handler::{
         Argument, BoxFuture, EntryRef, JobArg, JobContext, JobEntry, JobError, JobFn, ResultLike,
-        blocking, inject, perform,
+        blocking, perform,
     };
     pub use jobs_core::job::{Backoff, Job, JobDefaults, Priority};
     pub use jobs_core::lifecycle::Outcome;

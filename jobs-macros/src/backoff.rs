@@ -103,6 +103,7 @@ fn shape(input: ParseStream<'_>) -> Result<Backoff> {
         "linear" => &["step", "max"],
         "exponential" => &["base", "factor", "max", "jitter"],
         _ => {
+            content.parse::<TokenStream>()?;
             return Err(Error::new(
                 shape.span(),
                 "a backoff is `\"10s\"`, `[\"1s\", \"60s\"]`, `linear(step = \"10s\", max = \"10m\")`, \

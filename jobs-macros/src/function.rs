@@ -45,17 +45,10 @@ impl Function {
             ..
         } = function;
         let mut parameters = Vec::new();
-        let mut is_method = false;
+        let is_method = sig.receiver().is_some();
         for input in &mut sig.inputs {
-            match input {
-                FnArg::Receiver(receiver) => {
-                    is_method = true;
-                    errors.at(
-                        &*receiver,
-                        "a job is a free function, not a method: take what it needs as arguments or as `Data<T>`",
-                    );
-                }
-                FnArg::Typed(typed) => parameters.extend(Parameter::read(typed, errors)),
+            if let FnArg::Typed(typed) = input {
+                parameters.extend(Parameter::read(typed, errors));
             }
         }
         check_signature(&sig, errors);
@@ -67,7 +60,12 @@ impl Function {
         names::check_function(&sig.ident, errors);
         check_kind(&sig.ident, options, errors);
         let ident = sig.ident.clone();
-        sig.ident = format_ident!("__jobs_{}", ident.unraw(), span = ident.span());
+        let bare = ident.unraw().to_string();
+        sig.ident = format_ident!(
+            "__jobs_{}",
+            bare.trim_start_matches('_'),
+            span = ident.span()
+        );
         let mut this = Self {
             docs: Vec::new(),
             cfgs: Vec::new(),
@@ -84,6 +82,14 @@ impl Function {
         };
         this.sort_attributes(attrs);
         this.check_fields(errors);
+        if let Some(receiver) = this.signature.receiver() {
+            // Nothing else can be right before this is.
+            errors.take();
+            errors.at(
+                receiver,
+                "a job is a free function, not a method: take what it needs as arguments or as `Data<T>`",
+            );
+        }
         this
     }
 
@@ -160,15 +166,19 @@ impl Function {
     pub(crate) fn arguments_ident(&self) -> Ident {
         let name = names::of_arguments(&self.ident);
         // What cannot be the name of a struct has been told; the stubs need one all the same.
-        let name = if name == "Self" || self.ident == name {
-            format!("__{name}")
-        } else {
+        let usable =
+            !self.hides_standard() && self.ident != name && syn::parse_str::<Ident>(&name).is_ok();
+        let name = if usable {
             name
+        } else {
+            format!("__Arguments_{}", self.ident.unraw())
         };
-        syn::parse_str(&name).map_or_else(
-            |_| format_ident!("__Arguments"),
-            |_: Ident| Ident::new(&name, self.ident.span()),
-        )
+        Ident::new(&name, self.ident.span())
+    }
+
+    /// Whether the structs would hide names that everybody knows.
+    pub(crate) fn hides_standard(&self) -> bool {
+        names::hidden(&self.ident).is_some()
     }
 
     /// The name that the function goes by now.

@@ -130,13 +130,19 @@ fn capitalized(word: &str) -> String {
     first.chain(letters).collect()
 }
 
+/// The standard name that a job of this name would hide in its module.
+pub(crate) fn hidden(function: &Ident) -> Option<&'static str> {
+    let (name, of_arguments) = (function.unraw().to_string(), of_arguments(function));
+    let standard = STANDARD
+        .iter()
+        .find(|standard| **standard == name || **standard == of_arguments);
+    standard.copied()
+}
+
 /// Checks that a job of this name leaves the names around it alone.
 pub(crate) fn check_function(function: &Ident, errors: &mut Errors) {
     let (name, of_arguments) = (function.unraw().to_string(), of_arguments(function));
-    if let Some(hidden) = STANDARD
-        .iter()
-        .find(|standard| **standard == name || **standard == of_arguments)
-    {
+    if let Some(hidden) = hidden(function) {
         errors.at(
             function,
             format_args!(
@@ -144,9 +150,7 @@ pub(crate) fn check_function(function: &Ident, errors: &mut Errors) {
                  (`#[job(name = \"{name}\")]` keeps the name it is stored under)"
             ),
         );
-    } else if of_arguments == name
-        || !of_arguments.starts_with(|letter: char| letter.is_alphabetic())
-    {
+    } else if of_arguments == name || !of_arguments.starts_with(char::is_alphabetic) {
         errors.at(
             function,
             "the name of a job must be in snake_case: the struct of its arguments has the same name in PascalCase",

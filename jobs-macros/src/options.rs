@@ -21,7 +21,7 @@ const WORDS: [(&str, &str, &str); 11] = [
         "a word, a number or a constant",
         "priority = \"high\"",
     ),
-    ("retries", "a number", "retries = 5"),
+    ("retries", "a whole number, 0 or more", "retries = 5"),
     (
         "backoff",
         "a duration, a list, a shape or a function",
@@ -111,10 +111,16 @@ impl Options {
         }
         let at = input.cursor();
         let value = self.value(&text, input, errors).map_err(|error| {
-            // What the parser says of itself ("expected string literal") says nothing of the option.
-            if error.to_string().starts_with("expected")
-                || error.to_string().starts_with("unexpected")
-            {
+            // What the parser says of itself says nothing of the option.
+            let theirs = [
+                "expected",
+                "unexpected",
+                "invalid digit",
+                "number too large",
+                "digit",
+            ];
+            let said = error.to_string();
+            if theirs.iter().any(|start| said.starts_with(start)) {
                 let span = value_at(at).unwrap_or_else(|| word.span());
                 Error::new(span, format!("`{text}` takes {takes}: `{example}`"))
             } else {
@@ -256,7 +262,7 @@ fn no_doubles(names: &[LitStr], errors: &mut Errors) {
             .iter()
             .any(|earlier| earlier.value() == name.value())
         {
-            errors.at(name, "given twice");
+            errors.at(name, format_args!("\"{}\" is given twice", name.value()));
         }
     }
 }

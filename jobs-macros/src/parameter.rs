@@ -1,7 +1,6 @@
 //! One parameter of a job's function.
 
 use proc_macro2::Span;
-use quote::ToTokens;
 use syn::ext::IdentExt;
 use syn::parse::ParseStream;
 use syn::{Attribute, Error, Ident, LitStr, Meta, Pat, PatType, Path, Result, Token, Type};
@@ -208,12 +207,16 @@ impl Marks {
                 "a second `#[job(..)]`: write both in one",
             ));
         }
-        attribute.parse_args_with(|input: ParseStream<'_>| {
+        let read = attribute.parse_args_with(|input: ParseStream<'_>| {
             while !input.is_empty() {
                 self.read_word(input)?;
                 input.parse::<Option<Token![,]>>()?;
             }
             Ok(())
+        });
+        read.map_err(|error| {
+            let message = "a parameter takes `#[job(default)]`, `#[job(default = function)]` and `#[job(alias = \"old_name\")]`";
+            Error::new(error.span(), message)
         })
     }
 
@@ -232,10 +235,7 @@ impl Marks {
                 self.aliases.push(input.parse()?);
             }
             "aliases" => self.aliases.extend(list::strings(input)?),
-            _ => {
-                let message = "a parameter takes `#[job(default)]`, `#[job(default = function)]` and `#[job(alias = \"old_name\")]`";
-                return Err(Error::new_spanned(word.to_token_stream(), message));
-            }
+            _ => return Err(Error::new(word.span(), "unknown")),
         }
         Ok(())
     }

@@ -42,6 +42,14 @@ pub(crate) fn is_result(ty: &Type) -> bool {
     last_segment(ty).is_some_and(|last| last.ident == "Result")
 }
 
+/// The types of success and failure of a type that is written `Result<..>`, as far as they are written;
+/// else the type itself.
+pub(crate) fn result_types(ty: &Type) -> (&Type, &Type) {
+    let arguments = last_segment(ty).map(type_arguments).unwrap_or_default();
+    let nth = |n: usize| arguments.get(n).copied().unwrap_or(ty);
+    (nth(0), nth(1))
+}
+
 /// What a worker fills in without being asked by `#[inject]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Injection {
@@ -83,12 +91,15 @@ pub(crate) fn is_plain(ty: &Type) -> bool {
     }
 }
 
-/// Whether the type is written `&str`.
+/// Whether the type is written `&str`. A lifetime changes nothing, and who declares one is told so there.
 pub(crate) fn is_borrowed_text(ty: &Type) -> bool {
     let Type::Reference(reference) = ty else {
         return false;
     };
-    reference.lifetime.is_none()
+    reference
+        .lifetime
+        .as_ref()
+        .is_none_or(|lifetime| lifetime.ident != "static")
         && reference.mutability.is_none()
         && matches!(&*reference.elem, Type::Path(path) if path.path.is_ident("str"))
 }

@@ -2,6 +2,7 @@
 //! PostgreSQL that most of them need, and switches all features on.
 
 mod macros;
+mod ui;
 
 #[cfg(all(feature = "postgres", feature = "sqlite"))]
 mod bad_input;

@@ -7,7 +7,7 @@ use std::fmt::Debug;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::JobError;
+use super::{Data, FromContext, JobContext, JobError};
 
 /// A type that can be an argument of a job. Implemented for everything that is `Serialize`,
 /// `Deserialize`, `Clone`, `Debug`, `Send` and `Sync` and borrows nothing.
@@ -81,5 +81,23 @@ impl<T, E> ResultLike for Result<T, E> {
 
     fn into_result(self) -> Self {
         self
+    }
+}
+
+/// A parameter that is known by its name, `Data<T>`, so that no `#[inject]` is needed.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be given to a job",
+    label = "not a `jobs::Data` of something that is `Clone`, `Send` and `Sync`",
+    note = "every run gets a clone: derive `Clone`, or put it into an `Arc`, here and in `.data(..)`"
+)]
+pub trait Given: FromContext {
+    /// Makes the value for one run, without waiting for anything.
+    fn given(ctx: &JobContext) -> Result<Self, JobError>;
+}
+
+#[diagnostic::do_not_recommend]
+impl<T: Clone + Send + Sync + 'static> Given for Data<T> {
+    fn given(ctx: &JobContext) -> Result<Self, JobError> {
+        Self::of(ctx)
     }
 }

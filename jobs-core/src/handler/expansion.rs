@@ -6,8 +6,11 @@
 use std::marker::PhantomData;
 
 use super::{
-    Data, FromContext, IntoJobError, JobArg, JobContext, JobError, Requirement, ResultLike,
+    BoxFuture, FromContext, Given, IntoJobError, JobArg, JobContext, JobError, JobOutput,
+    Requirement, ResultLike,
 };
+use crate::job::{ARGS_LIMIT, encode_result};
+use crate::lifecycle::Success;
 
 pub use inventory;
 pub use serde;
@@ -20,17 +23,57 @@ where
     returned.into_result().map_err(IntoJobError::into_job_error)
 }
 
-/// A parameter `Data<T>`: the most common of those that are injected, without a future.
-pub fn data<T: Clone + Send + Sync + 'static>(ctx: &JobContext) -> Result<Data<T>, JobError> {
-    Data::of(ctx)
+/// A success with this result. What cannot be kept leaves a note in its place: the work is done, and
+/// doing it again would not help.
+pub fn success<T: JobOutput>(value: T) -> Result<Success, JobError> {
+    Ok(match encode_result(&value, ARGS_LIMIT) {
+        Ok(result) => Success { result, note: None },
+        Err(why) => Success {
+            result: None,
+            note: Some(format!("Its result could not be kept: {why}")),
+        },
+    })
 }
 
 /// Compiles if `T` can be stored.
 pub const fn argument<T: JobArg>() {}
 
-/// What one injected parameter requires.
-pub fn requires<T: FromContext>() -> Vec<Requirement> {
-    T::requires()
+/// How a parameter of any type is filled in.
+#[derive(Clone, Copy)]
+pub struct Injected<T> {
+    /// What for.
+    pub requires: fn() -> Vec<Requirement>,
+    /// Makes one. Boxed, so that the caller's future can be seen to be `Send` without the compiler
+    /// looking into this one, where it is at a loss with lifetimes.
+    pub get: for<'a> fn(&'a JobContext) -> BoxFuture<'a, Result<T, JobError>>,
+}
+
+/// How a parameter of type `T` is filled in. The only place where the compiler may say that it cannot.
+pub const fn injected<T: FromContext + 'static>() -> Injected<T> {
+    fn get<T: FromContext + 'static>(ctx: &JobContext) -> BoxFuture<'_, Result<T, JobError>> {
+        Box::pin(T::from_context(ctx))
+    }
+    Injected {
+        requires: T::requires,
+        get,
+    }
+}
+
+/// How a parameter `Data<T>` is filled in: without a future.
+#[derive(Clone, Copy)]
+pub struct InjectedNow<T> {
+    /// What for.
+    pub requires: fn() -> Vec<Requirement>,
+    /// Makes one.
+    pub get: fn(&JobContext) -> Result<T, JobError>,
+}
+
+/// How a parameter `Data<T>` is filled in. The only place where the compiler may say that it cannot.
+pub const fn injected_now<T: Given>() -> InjectedNow<T> {
+    InjectedNow {
+        requires: T::requires,
+        get: T::given,
+    }
 }
 
 /// What all injected parameters require.

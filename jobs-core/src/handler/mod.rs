@@ -23,13 +23,13 @@ mod test_context;
 
 use std::pin::Pin;
 
-pub use bounds::{IntoJobError, JobArg, JobOutput, ResultLike};
+pub use bounds::{Given, IntoJobError, JobArg, JobOutput, ResultLike};
 pub use context::{ContextParts, JobContext, WorkerScope};
 pub use data::{Data, DataMap, FromContext, Requirement};
 pub use entry::{Argument, EntryRef, JobEntry, JobFn};
 pub use error::{Directive, JobError};
 pub use panic::{Panic, catch_panic};
-pub use perform::{blocking, inject, perform};
+pub use perform::{blocking, perform};
 pub use registry::Registry;
 #[cfg(any(test, feature = "testing"))]
 pub use test_context::TestContext;

@@ -4,22 +4,21 @@
 use serde::de::DeserializeOwned;
 use tokio::task::{JoinHandle, spawn_blocking};
 
-use super::{BoxFuture, FromContext, JobContext, JobEntry, JobError, JobOutput, decode, panic};
+use super::{BoxFuture, JobContext, JobEntry, JobError, decode, panic};
 use crate::client::carrying_scope;
-use crate::job::{ARGS_LIMIT, AttemptOutcome, ErrorReport, encode_result};
+use crate::job::{AttemptOutcome, ErrorReport};
 use crate::lifecycle::{Advice, Failure, Outcome, Success};
 
 /// Decodes the arguments, calls the function by way of `run`, and says how that ended.
-pub fn perform<A, T, F, R>(
+pub fn perform<A, F, R>(
     entry: &'static JobEntry,
     ctx: JobContext,
     run: F,
 ) -> BoxFuture<'static, Outcome>
 where
     A: DeserializeOwned + Send + 'static,
-    T: JobOutput,
     F: FnOnce(A, JobContext) -> R + Send + 'static,
-    R: Future<Output = Result<T, JobError>> + Send + 'static,
+    R: Future<Output = Result<Success, JobError>> + Send + 'static,
 {
     Box::pin(async move {
         let args = match decode::decode(ctx.kind(), ctx.args()) {
@@ -28,22 +27,10 @@ where
         };
         match run(args, ctx.clone()).await {
             Ok(_) if ctx.has_completed() => rolled_back(),
-            Ok(value) => Outcome::Succeeded(success(&value)),
+            Ok(success) => Outcome::Succeeded(success),
             Err(error) => error.into_outcome(entry),
         }
     })
-}
-
-/// A success with this result. What cannot be kept leaves a note in its place: the work is done, and
-/// doing it again would not help.
-fn success<T: JobOutput>(value: &T) -> Success {
-    match encode_result(value, ARGS_LIMIT) {
-        Ok(result) => Success { result, note: None },
-        Err(why) => Success {
-            result: None,
-            note: Some(format!("Its result could not be kept: {why}")),
-        },
-    }
 }
 
 /// The outcome of a handler that completed its job in a transaction of its own. If that was committed,
@@ -55,12 +42,6 @@ fn rolled_back() -> Outcome {
         how: AttemptOutcome::Failed,
         advice: Advice::Policy,
     })
-}
-
-/// A parameter that is not an argument. Boxed, so that a caller's future can be seen to be `Send`
-/// without the compiler looking into this one, where it is at a loss with lifetimes.
-pub fn inject<T: FromContext + 'static>(ctx: &JobContext) -> BoxFuture<'_, Result<T, JobError>> {
-    Box::pin(T::from_context(ctx))
 }
 
 /// Runs a plain function where it may block. Its panic goes on here, with its place.
@@ -94,8 +75,9 @@ mod tests {
     use serde::Deserialize;
 
     use super::*;
-    use crate::handler::Data;
-    use crate::job::JobDefaults;
+    use crate::handler::expansion::{injected, success};
+    use crate::handler::{Data, JobOutput};
+    use crate::job::{ARGS_LIMIT, JobDefaults};
 
     #[derive(Deserialize)]
     struct Args {
@@ -113,7 +95,13 @@ mod tests {
         arguments: &[],
         requires: Vec::new,
         retry_if: None,
-        perform: |ctx| perform(&ENTRY, ctx, |args: Args, _| async move { Ok(args.number) }),
+        perform: |ctx| {
+            perform(
+                &ENTRY,
+                ctx,
+                |args: Args, _| async move { success(args.number) },
+            )
+        },
     };
 
     async fn outcome(args: &str) -> Outcome {
@@ -122,7 +110,7 @@ mod tests {
 
     async fn returning<T: JobOutput>(value: T) -> Success {
         let ctx = JobContext::for_test().args(r#"{"number":1}"#).build();
-        let run = |_: Args, _| async move { Ok(value) };
+        let run = |_: Args, _| async move { success(value) };
         match perform(&ENTRY, ctx, run).await {
             Outcome::Succeeded(success) => success,
             other => panic!("{other:?}"),
@@ -175,7 +163,10 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_injected_fails_like_the_job_itself() {
-        let run = |_: Args, ctx| async move { inject::<Data<Duration>>(&ctx).await.map(|_| ()) };
+        let run = |_: Args, ctx: JobContext| async move {
+            let wait = (injected::<Data<Duration>>().get)(&ctx).await?;
+            success(wait.as_secs())
+        };
         let ctx = JobContext::for_test().args(r#"{"number":1}"#).build();
         let Outcome::Failed(failure) = perform(&ENTRY, ctx, run).await else {
             panic!("not failed")

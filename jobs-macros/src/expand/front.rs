@@ -51,9 +51,9 @@ impl Expansion<'_> {
         let many = self.many();
         quote! {
             #leniency
-            impl #ident #gates {
+            impl #ident {
                 /// Enqueues the job, once the builder that this returns is awaited.
-                #vis fn enqueue(self, #(#names: #types),*) -> #private::Enqueue<'static, #args> {
+                #vis fn enqueue(self, #(#names: #types),*) -> #private::Enqueue<'static, #args> #gates {
                     #private::Enqueue::new(#value)
                 }
 
@@ -67,9 +67,9 @@ impl Expansion<'_> {
             }
 
             #leniency
-            impl #args #gates {
+            impl #args {
                 /// Enqueues the job, once the builder that this returns is awaited.
-                #vis fn enqueue(self) -> #private::Enqueue<'static, Self> {
+                #vis fn enqueue(self) -> #private::Enqueue<'static, Self> #gates {
                     #private::Enqueue::new(self)
                 }
             }
@@ -100,6 +100,7 @@ impl Expansion<'_> {
             function,
             private,
             args,
+            gates,
             ..
         } = self;
         let vis = &function.vis;
@@ -139,10 +140,10 @@ impl Expansion<'_> {
             #[doc = #doc]
             #vis fn enqueue_many #generics (
                 self,
-                items: impl ::core::iter::IntoIterator<Item = #item>,
-            ) -> #private::EnqueueMany<'static, #args> {
+                __items: impl ::core::iter::IntoIterator<Item = #item>,
+            ) -> #private::EnqueueMany<'static, #args> #gates {
                 #private::EnqueueMany::new(::core::iter::Iterator::map(
-                    ::core::iter::IntoIterator::into_iter(items),
+                    ::core::iter::IntoIterator::into_iter(__items),
                     |#pattern| #value,
                 ))
             }

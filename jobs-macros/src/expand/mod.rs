@@ -48,10 +48,10 @@ pub(crate) fn whole(options: &Options, function: &Function) -> TokenStream {
     let hidden = function.hidden();
     let inside = [
         hidden,
+        this.assertions(),
         this.arguments_impls(),
         this.front_impls(),
         this.entry(),
-        this.assertions(),
     ];
     let cfgs = &function.cfgs;
     quote! {
@@ -100,26 +100,39 @@ impl<'a> Expansion<'a> {
         }
     }
 
+    /// The place of the first argument that the compiler has to be asked about.
+    fn first_gate(&self) -> Option<Span> {
+        self.unknown_arguments()
+            .next()
+            .map(|argument| argument.ty.span())
+    }
+
+    fn unknown_arguments(&self) -> impl Iterator<Item = &Argument> + Clone {
+        self.function
+            .arguments()
+            .filter(|argument| !argument.is_plain())
+    }
+
     /// What the compiler has to say about types that only it knows, said at those types.
     fn assertions(&self) -> TokenStream {
-        let unknown = self
-            .function
-            .arguments()
-            .filter(|argument| !argument.is_plain());
-        let arguments = unknown.map(|Argument { ty, .. }| {
+        let private = &self.private;
+        // A single one is told where it is needed, see `entry`.
+        let several = self.unknown_arguments().count() > 1;
+        let arguments = self.unknown_arguments().map(|Argument { ty, .. }| {
             let span = ty.span();
             let private = self.options.private_at(span);
             let name = types::text(ty);
             let message = format!(
                 "`{name}` is injected, not stored: write `#[inject]` in front of the parameter"
             );
+            let storable =
+                several.then(|| quote_spanned!(span=> const _: () = #private::argument::<#ty>();));
             quote_spanned! {span=>
-                const _: () = #private::argument::<#ty>();
+                #storable
                 const _: () = ::core::assert!(!#private::Probe::<#ty>::INJECTED, #message);
             }
         });
         let output = self.output_assertion();
-        let private = &self.private;
         quote! {
             #[allow(unused_imports)]
             use #private::Unknown as _;

@@ -17,7 +17,23 @@ pub(crate) fn stub(options: &Options, function: &Function) -> TokenStream {
     let Function {
         cfgs, vis, ident, ..
     } = function;
-    let (front, hidden, leniency) = (this.front(), function.hidden(), leniency());
+    let (hidden, leniency) = (function.hidden(), leniency());
+    // A constant hides no types.
+    let (front, ident) = if function.hides_standard() {
+        let stand_in = format_ident!("__Job_{}", ident.unraw());
+        let constant = quote! {
+            #(#cfgs)*
+            #[allow(non_camel_case_types, dead_code)]
+            #[derive(Clone, Copy, Debug)]
+            #vis struct #stand_in;
+            #(#cfgs)*
+            #[allow(non_upper_case_globals, dead_code)]
+            #vis const #ident: #stand_in = #stand_in;
+        };
+        (constant, stand_in)
+    } else {
+        (this.front(), ident.clone())
+    };
     let kind = ident.unraw().to_string();
     let serde = quote!(#private::serde).to_string();
     let generics: Vec<_> = (0..function.stored_count())
@@ -33,6 +49,7 @@ pub(crate) fn stub(options: &Options, function: &Function) -> TokenStream {
         #front
         #(#cfgs)*
         #[doc = "A job with a mistake."]
+        #[allow(non_camel_case_types)]
         #leniency
         #[derive(Clone, Debug, #private::serde::Serialize, #private::serde::Deserialize)]
         #[serde(crate = #serde)]
