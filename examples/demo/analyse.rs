@@ -45,7 +45,7 @@ pub(crate) async fn scan(dir: String, run: String) -> anyhow::Result<Scanned> {
         let skipped = SKIPPED.iter().any(|name| entry.file_name() == *name);
         match entry.path().to_str() {
             Some(path) if kind.is_dir() && !skipped => folders.push((path.to_owned(), &run)),
-            Some(path) if kind.is_file() => files.push((path.to_owned(), &run)),
+            Some(path) if kind.is_file() => files.push(path.to_owned()),
             _ => scanned.skipped += 1,
         }
     }
@@ -66,8 +66,7 @@ pub(crate) struct Analysis {
 
 /// Reads a file. A plain `fn`: it may block, it runs on a thread where that disturbs nobody.
 #[job(queue = "files", retries = 3, backoff = ["100ms", "300ms"])]
-pub(crate) fn analyse(path: String, run: String, ctx: JobContext) -> anyhow::Result<Analysis> {
-    let _ = run;
+pub(crate) fn analyse(path: String, ctx: JobContext) -> anyhow::Result<Analysis> {
     if is_unlucky(&path) && ctx.attempt() <= 2 {
         anyhow::bail!("made to fail, to show retries: time {} of 2", ctx.attempt());
     }

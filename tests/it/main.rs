@@ -11,6 +11,8 @@ mod counters;
 #[cfg(all(feature = "postgres", feature = "sqlite"))]
 mod enqueueing;
 #[cfg(all(feature = "postgres", feature = "sqlite"))]
+mod examples;
+#[cfg(all(feature = "postgres", feature = "sqlite"))]
 mod kinds;
 #[cfg(all(feature = "postgres", feature = "sqlite"))]
 mod losing;

@@ -1,0 +1,199 @@
+//! The examples, as their readers run them.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+/// An example that Cargo has built along with this test.
+fn example(name: &str) -> Command {
+    let test = std::env::current_exe().unwrap();
+    let built = test.ancestors().nth(2).unwrap().join("examples").join(name);
+    assert!(
+        built.exists(),
+        "{} is missing: run `cargo build --examples`",
+        built.display()
+    );
+    let mut command = Command::new(built);
+    command.stdin(Stdio::null()).env_remove("DATABASE_URL");
+    command
+}
+
+fn output(command: &mut Command) -> Output {
+    let output = command.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    let complained = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        output.status.success(),
+        "{command:?}: {}\n{said}\n{complained}",
+        output.status
+    );
+    output
+}
+
+fn says(command: &mut Command, wanted: &[&str]) -> String {
+    let said = String::from_utf8(output(command).stdout).unwrap();
+    for words in wanted {
+        assert!(
+            said.contains(words),
+            "{command:?} does not say {words:?}:\n{said}"
+        );
+    }
+    said
+}
+
+#[test]
+fn hello() {
+    says(
+        &mut example("hello"),
+        &["Hello, world! Hello, world! Hello, world!"],
+    );
+}
+
+#[test]
+fn retries() {
+    let wanted = [
+        "third time lucky",
+        "Discarded: user 42 has left",
+        "Retry 1 of 1 in 0 s",
+    ];
+    says(&mut example("retries"), &wanted);
+}
+
+#[test]
+fn shared_state() {
+    says(
+        &mut example("shared_state"),
+        &["needs Data<", "welcome to acme", "2 mails were sent"],
+    );
+}
+
+#[test]
+fn graceful_shutdown() {
+    says(
+        &mut example("graceful_shutdown"),
+        &["short: finished", "Enqueued, attempts used: 0"],
+    );
+}
+
+#[test]
+fn transactional() {
+    let wanted = [
+        "order 1\n",
+        "cannot be negative",
+        "order 1 is confirmed",
+        "1 job was stored",
+    ];
+    says(&mut example("transactional"), &wanted);
+}
+
+/// A folder with files of several kinds, and the demo's own files beside it; removed with it.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(name: &str, files: usize) -> Self {
+        let root = std::env::temp_dir().join(format!("jobs-demo-{name}-{}", std::process::id()));
+        let files_in = root.join("files").join("below");
+        fs::create_dir_all(&files_in).unwrap();
+        fs::create_dir_all(root.join("tmp")).unwrap();
+        for number in 0..files {
+            fs::write(
+                files_in.join(format!("{number}.rs")),
+                format!("fn f{number}() {{}}\n"),
+            )
+            .unwrap();
+        }
+        fs::write(root.join("files/binary.bin"), [0, 159, 146, 150]).unwrap();
+        Self(root)
+    }
+
+    fn demo(&self) -> Command {
+        let mut command = example("demo");
+        command
+            .arg(self.0.join("files"))
+            .env("TMPDIR", self.0.join("tmp"));
+        command
+    }
+
+    fn has_a_database(&self) -> bool {
+        let mut files = fs::read_dir(self.0.join("tmp")).unwrap();
+        files.any(|file| Path::new(&file.unwrap().file_name()).extension().is_some())
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// What every run of the demo over such a folder ends with.
+fn all_of(files: usize) -> Vec<String> {
+    let files = format!("Rust{files:>20}");
+    let failed = "    1 x Discarded: a binary file has no lines to count".to_owned();
+    vec![files, failed, "look_back".into(), " jobs in ".into()]
+}
+
+fn demo_says(command: &mut Command, files: usize) {
+    let wanted = all_of(files);
+    let wanted: Vec<&str> = wanted.iter().map(String::as_str).collect();
+    says(command, &wanted);
+}
+
+#[test]
+fn the_demo_analyses_a_folder() {
+    let folder = Folder::new("plain", 200);
+    demo_says(&mut folder.demo(), 200);
+    // A second run starts anew.
+    demo_says(&mut folder.demo(), 200);
+}
+
+#[test]
+fn the_demo_runs_in_several_processes() {
+    let folder = Folder::new("processes", 200);
+    demo_says(folder.demo().args(["--workers", "2"]), 200);
+}
+
+#[test]
+fn the_demo_runs_on_postgresql() {
+    let url = std::env::var("TEST_DATABASE_URL").expect("no PostgreSQL: run ./test");
+    let folder = Folder::new("postgresql", 200);
+    demo_says(folder.demo().env("DATABASE_URL", url), 200);
+}
+
+#[test]
+fn a_killed_demo_is_finished_by_the_next() {
+    let folder = Folder::new("killed", 3_000);
+    let mut killed = folder.demo().stdout(Stdio::null()).spawn().unwrap();
+    let end = Instant::now() + Duration::from_secs(20);
+    // It has begun when its database is there; it has not ended for it waits a second for one job.
+    while !folder.has_a_database() && Instant::now() < end {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    std::thread::sleep(Duration::from_millis(400));
+    killed.kill().unwrap();
+    killed.wait().unwrap();
+    let wanted = all_of(3_000);
+    let mut wanted: Vec<&str> = wanted.iter().map(String::as_str).collect();
+    wanted.push("Continuing a run that was interrupted");
+    says(&mut folder.demo(), &wanted);
+}
+
+#[test]
+fn the_demo_says_what_is_wrong_with_its_options() {
+    for (arguments, words) in [
+        (
+            ["--workers", "none"],
+            "--workers takes a number from 1 to 64",
+        ),
+        (["/no/such/folder", "--workers"], "usage"),
+        (["--speed", "9"], "unknown option --speed"),
+    ] {
+        let output = example("demo").args(arguments).output().unwrap();
+        let complained = String::from_utf8(output.stderr).unwrap();
+        assert!(
+            !output.status.success() && complained.contains(words),
+            "{complained}"
+        );
+    }
+}
