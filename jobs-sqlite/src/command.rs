@@ -18,6 +18,7 @@ use crate::encode::{self, Hex};
 use crate::fault::{self, Fault};
 use crate::queries::Queries;
 use crate::settle::Counted;
+use crate::tick::note_time;
 use crate::wake::Hints;
 use crate::writer::Durability;
 
@@ -250,7 +251,7 @@ impl Changes {
         if !self.waiting.is_empty() {
             let tickets = queries.ticket.query().bind(encode::rows(&self.waiting)?);
             tickets.execute(&mut *tx).await?;
-            queries.clock.query().bind(now).execute(&mut *tx).await?;
+            note_time(tx, queries, now).await?;
         }
         let left = self.left.iter().map(|state| (state.as_str(), -1));
         leave(tx, queries, left).await?;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions};
-use sqlx::{ConnectOptions, Row, SqliteConnection, SqlitePool};
+use sqlx::{ConnectOptions, Connection, Row, SqliteConnection, SqlitePool};
 use tokio::sync::{Notify, broadcast};
 
 use jobs_core::{Error, Result};
@@ -205,7 +205,7 @@ impl SqliteStorageBuilder {
                 .create_if_missing(true)),
             Source::Pool(pool) => {
                 let options = pool.connect_options().as_ref().clone();
-                refuse_memory(&options.to_url_lossy().to_string())?;
+                refuse_memory(options.to_url_lossy().as_ref())?;
                 Ok(options)
             }
         }
@@ -280,16 +280,37 @@ async fn open(
 async fn check_mode(connection: &mut SqliteConnection, file: &Path) -> Result<()> {
     let doing = format!("opening {}", file.display());
     let mode = sqlx::query("pragma journal_mode")
-        .fetch_one(connection)
+        .fetch_one(&mut *connection)
         .await;
     let mode: String = mode
         .and_then(|row| row.try_get(0))
         .map_err(|error| Fault::from(error).during(&doing))?;
     if mode == "wal" {
-        return Ok(());
+        return may_write(connection, &doing).await;
     }
     Err(Error::Setup(format!(
         "{doing}: it cannot be put into WAL mode (it is in {mode} mode): is it read-only, in a \
          directory that this process may not write to, or on a network file system?"
     )))
+}
+
+/// Whether this process may write to the file: SQLite opens one that it may only read without a word, and
+/// even begins a transaction. So one is begun that would change something, and rolled back.
+async fn may_write(connection: &mut SqliteConnection, doing: &str) -> Result<()> {
+    let tried = async {
+        let mut transaction = connection.begin_with("begin immediate").await?;
+        sqlx::query("create table jobs_may_write (probe)")
+            .execute(&mut *transaction)
+            .await?;
+        transaction.rollback().await?;
+        Ok(())
+    };
+    match tried.await {
+        Err(fault) if Fault::is_read_only(&fault) => Err(Error::Setup(format!(
+            "{doing}: it is read-only for this process: check the rights to the file and its directory, \
+             and the URL's `mode`"
+        ))),
+        // That somebody is writing now, or that the disk is full, passes.
+        _ => Ok(()),
+    }
 }

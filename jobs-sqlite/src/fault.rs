@@ -81,6 +81,11 @@ impl Fault {
         }
     }
 
+    /// Whether this process may not write to the file.
+    pub(crate) fn is_read_only(&self) -> bool {
+        self.code() == Some(code::READONLY)
+    }
+
     /// Whether a trigger of ours has refused: `raise(abort, ..)`.
     pub(crate) fn is_raised(&self) -> bool {
         const CONSTRAINT_TRIGGER: &str = "1811";

@@ -15,6 +15,7 @@ use crate::SqliteStorage;
 use crate::encode::{self, Hex};
 use crate::fault;
 use crate::queries::Queries;
+use crate::tick::note_time;
 use crate::wake::Hints;
 use crate::writer::Durability;
 
@@ -53,7 +54,7 @@ impl NewRows {
             .bind(self.now)
             .fetch_all(&mut *tx)
             .await?;
-        queries.clock.query().bind(self.now).execute(tx).await?;
+        note_time(tx, queries, self.now).await?;
         if stored.len() == self.count {
             return Ok(None);
         }

@@ -1,6 +1,7 @@
 //! Every statement of this crate: one file each in `queries/`, with the table prefix put in once.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
 
 use sqlx::query::Query;
 use sqlx::sqlite::{Sqlite, SqliteArguments};
@@ -35,6 +36,8 @@ macro_rules! queries {
         /// The statements, by the names of their files.
         pub(crate) struct Queries {
             $(pub(crate) $name: Statement,)*
+            /// The time that this process has last noted in the file: see `tick`.
+            pub(crate) noted: AtomicI64,
         }
 
         impl Queries {
@@ -48,6 +51,7 @@ macro_rules! queries {
                         include_str!(concat!("queries/", stringify!($name), ".sql")),
                         prefix,
                     ),)*
+                    noted: AtomicI64::new(0),
                 }
             }
 

@@ -15,6 +15,7 @@ use crate::encode::{self, Hex};
 use crate::fault;
 use crate::queries::Queries;
 use crate::settle::Counted;
+use crate::tick::note_time;
 use crate::wake::Hints;
 use crate::writer::Durability;
 
@@ -165,7 +166,7 @@ impl<'r> Batch<'r> {
         tickets.execute(&mut *tx).await?;
         let attempts = queries.attempt.query().bind(encode::rows(&self.attempts)?);
         attempts.bind(worker).execute(&mut *tx).await?;
-        queries.clock.query().bind(now).execute(&mut *tx).await?;
+        note_time(tx, queries, now).await?;
         self.counted.write(tx, queries, now).await
     }
 }

@@ -18,6 +18,7 @@ use crate::SqliteStorage;
 use crate::encode::{self, Hex};
 use crate::fault;
 use crate::queries::Queries;
+use crate::tick::note_time;
 use crate::wake::Hints;
 use crate::writer::Durability;
 
@@ -144,12 +145,7 @@ async fn write<'s>(
             .bind(waiting)
             .execute(&mut *tx)
             .await?;
-        queries
-            .clock
-            .query()
-            .bind(batch.now)
-            .execute(&mut *tx)
-            .await?;
+        note_time(tx, queries, batch.now).await?;
     }
     if !batch.attempts.is_empty() {
         let attempts = encode::rows(batch.attempts)?;

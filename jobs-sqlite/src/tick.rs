@@ -5,6 +5,8 @@
 //! year. So the latest such time is remembered in the file, and when the clock shows less, the jobs that
 //! fell due before it are due now. Jobs that wait for a time of their own go by the new clock.
 
+use std::sync::atomic::Ordering;
+
 use sqlx::{Row, SqliteConnection};
 
 use jobs_core::Result;
@@ -18,6 +20,26 @@ use crate::writer::Durability;
 
 /// Less is no step, but two processes that looked at their clocks and wrote in the other order.
 const STEP: i64 = 1_000_000;
+
+/// How often a process that stores jobs notes the time. With the same again for the time of another
+/// process it stays below `STEP`.
+const NOTE_EVERY: u64 = 250_000;
+
+/// Remembers in the file that jobs have fallen due now. A note that is lost with its transaction is made
+/// up for by the next one.
+pub(crate) async fn note_time(
+    tx: &mut SqliteConnection,
+    queries: &Queries,
+    now: i64,
+) -> fault::Result<()> {
+    let noted = queries.noted.load(Ordering::Relaxed);
+    if now.abs_diff(noted) < NOTE_EVERY {
+        return Ok(());
+    }
+    queries.clock.query().bind(now).execute(tx).await?;
+    queries.noted.store(now, Ordering::Relaxed);
+    Ok(())
+}
 
 impl SqliteStorage {
     pub(crate) async fn look_at_clock(&self) -> Result<()> {

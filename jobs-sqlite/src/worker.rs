@@ -14,6 +14,7 @@ use crate::SqliteStorage;
 use crate::encode::{self, Hex};
 use crate::fault::{self, Fault};
 use crate::queries::Queries;
+use crate::tick::note_time;
 use crate::wake::Hints;
 use crate::writer::Durability;
 
@@ -177,7 +178,7 @@ async fn release(
     if !released.is_empty() {
         let tickets = queries.ticket.query().bind(encode::rows(released)?);
         tickets.execute(&mut *tx).await?;
-        queries.clock.query().bind(now).execute(&mut *tx).await?;
+        note_time(tx, queries, now).await?;
     }
     queries.claim_end.query().bind(claims).execute(tx).await?;
     Ok(hints)

@@ -1,5 +1,10 @@
 //! SQLite: the behaviour that all storages share, and what is particular to a file.
 
+mod clock;
 mod conformance;
+mod faults;
 mod file;
+mod processes;
 mod stage;
+mod wake;
+mod within;

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jobs_core::job::{ClaimId, JobId, NewJob, QueuePattern, WorkerId};
 use jobs_core::lifecycle::Transition;
@@ -34,6 +34,22 @@ impl Folder {
     pub(crate) async fn open(&self) -> SqliteStorage {
         let storage = SqliteStorage::builder().path(self.file()).connect().await;
         storage.expect("the file opens")
+    }
+}
+
+impl Folder {
+    /// Waits until nobody has the file open any more: the last one takes the log along.
+    pub(crate) async fn settled(&self) {
+        let log = self.0.join("jobs.db-wal");
+        let patience = Instant::now();
+        while log.exists() {
+            let waited = patience.elapsed();
+            assert!(
+                waited < Duration::from_secs(20),
+                "somebody keeps the file open"
+            );
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
     }
 }
 

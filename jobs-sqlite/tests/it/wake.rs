@@ -1,0 +1,60 @@
+//! Who hears of what, and that nothing goes on once nobody needs it.
+
+use std::time::{Duration, Instant};
+
+use jobs_core::storage::{Storage, Wake};
+use tokio::sync::broadcast::Receiver;
+
+use crate::stage::{Folder, new_job, worker};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+async fn heard(wakes: &mut Receiver<Wake>, wanted: impl Fn(&Wake) -> bool) {
+    let hear = async { while !wanted(&wakes.recv().await.expect("the storage is there")) {} };
+    let heard = tokio::time::timeout(PATIENCE, hear).await;
+    heard.expect("the hint comes");
+}
+
+#[tokio::test]
+async fn what_another_connection_writes_is_heard() {
+    let folder = Folder::new();
+    let (here, there) = (folder.open().await, folder.open().await);
+    assert!(here.wakes_across_processes());
+    let mut wakes = here.wake();
+    // Only from the first look on is anything new.
+    let watched = Instant::now();
+    while wakes.is_empty() {
+        assert!(watched.elapsed() < PATIENCE, "the other's insert is seen");
+        there.insert(&[new_job()]).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    heard(&mut wakes, |wake| *wake == Wake::Everything).await;
+}
+
+#[tokio::test]
+async fn own_writes_are_not_taken_for_anothers() {
+    let folder = Folder::new();
+    let storage = folder.open().await;
+    let mut wakes = storage.wake();
+    for _ in 0..20 {
+        storage.insert(&[new_job()]).await.unwrap();
+        let wake = wakes.recv().await.unwrap();
+        assert!(matches!(wake, Wake::Jobs(_)), "{wake:?}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test]
+async fn the_file_is_closed_when_the_last_clone_is_dropped() {
+    let folder = Folder::new();
+    let storage = folder.open().await;
+    let clone = storage.clone();
+    let wakes = storage.wake();
+    worker(&storage).await;
+    drop(storage);
+    worker(&clone).await;
+    drop(clone);
+    // The last connection to a file takes its log along.
+    folder.settled().await;
+    assert!(wakes.is_empty());
+}
