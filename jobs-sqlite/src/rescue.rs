@@ -123,11 +123,11 @@ struct Batch<'r> {
 }
 
 impl<'r> Batch<'r> {
-    /// To blame is the job that the worker noted as its suspect; if it noted none, any that had not lost
-    /// a worker before: one that had would have been noted before it was started.
+    /// To blame is the job that the worker noted as its suspect; if it noted none, any but those that one
+    /// more death would fail: they would have been noted before they were started.
     fn add(&mut self, job: &Held, suspect: Option<Uuid>, request: &RescueRequest, now: i64) {
         let id = Hex(job.id);
-        let blamed = suspect.map_or(job.lost == 0, |suspect| suspect == job.id);
+        let blamed = suspect.map_or(request.may_blame(job.lost), |suspect| suspect == job.id);
         let lost = job.lost + u32::from(blamed);
         let fatal = blamed && lost >= request.lost_limit;
         let reason = if fatal { request.lost_reason } else { DIED };

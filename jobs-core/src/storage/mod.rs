@@ -104,7 +104,7 @@ pub trait Storage: Inspect + Any + Send + Sync + 'static {
     /// used. A worker that is not registered is answered like a dead one.
     async fn beat(&self, beat: &Beat) -> Result<Orders>;
 
-    /// Notes which job a worker is about to start although an earlier worker died with it, or that it
+    /// Notes which job a worker is about to start although earlier workers died with it, or that it
     /// has ended: if this worker dies too, that job alone is to blame.
     async fn suspect(&self, worker: WorkerId, job: Option<JobId>) -> Result<()>;
 
@@ -121,8 +121,9 @@ pub trait Storage: Inspect + Any + Send + Sync + 'static {
     /// beat has moved is left alone. May be repeated, and by many at once: each job is taken back once.
     ///
     /// To blame is the job that the worker noted as its [suspect](Self::suspect), if it noted one, else
-    /// every job that it held with `lost = 0` (one that was lost before would have been noted before it
-    /// was started). A job that is to blame gets `lost + 1` and an attempt row `lost`; all get a new run.
+    /// every job that it held but those on their [last chance](crate::lifecycle::is_last_chance) (they
+    /// would have been noted before they were started). A job that is to blame gets `lost + 1` and an
+    /// attempt row `lost`; all get a new run.
     async fn rescue(&self, request: &RescueRequest) -> Result<Rescued>;
 
     /// Which of these jobs the given run no longer owns: deleted by an operator, rescued, settled, or

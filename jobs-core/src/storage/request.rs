@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::job::{ClaimId, Due, JobId, Priority, QueuePattern, State, StoredOptions, WorkerId};
-use crate::lifecycle::Transition;
+use crate::lifecycle::{Transition, is_last_chance};
 
 /// What became of one job of an insert, in the order of the request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -272,6 +272,14 @@ pub struct RescueRequest {
     pub lost_reason: &'static str,
     /// How many jobs to take back at most in one call.
     pub limit: usize,
+}
+
+impl RescueRequest {
+    /// Whether a job that was lost so often before may be to blame if no suspect was noted: all but
+    /// those that would be Failed by it, because they are not started without being noted.
+    pub const fn may_blame(&self, lost: u32) -> bool {
+        !is_last_chance(lost, self.lost_limit)
+    }
 }
 
 /// What a rescue did.

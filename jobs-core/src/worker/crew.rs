@@ -44,8 +44,8 @@ pub(super) struct Crew {
     pub(super) runner_ended: Notify,
     /// Drops what still runs.
     pub(super) abort: CancellationToken,
-    /// Held while a job runs that an earlier worker died with: one at a time, so that the next death
-    /// can be blamed on it.
+    /// Held while a job runs that is on its last chance: one at a time, so that the next death can be
+    /// blamed on it.
     pub(super) suspect: AsyncMutex<()>,
     unknown: Mutex<Unknown>,
 }

@@ -20,7 +20,7 @@ use super::held::{Next, Taken};
 use super::running::{Cancelled, Run};
 use crate::handler::{ContextParts, JobContext, JobEntry, catch_panic};
 use crate::job::{AttemptOutcome, ErrorReport, StoredOptions};
-use crate::lifecycle::{Advice, Failure, Outcome, RetryPolicy};
+use crate::lifecycle::{Advice, Failure, LOST_LIMIT, Outcome, RetryPolicy, is_last_chance};
 
 /// How many jobs in a row a runner runs before it lets other tasks of the process have the thread.
 const IN_A_ROW: usize = 16;
@@ -84,11 +84,11 @@ impl Crew {
             // Looked up when it was claimed, in the same registry.
             return self.settle_unstarted(&taken, released("its kind is not known"));
         };
-        if taken.job.lost == 0 {
+        if !is_last_chance(taken.job.lost, LOST_LIMIT) {
             return self.attempt(entry, taken).await;
         }
-        // An earlier worker died while it held this job. Tell the others before starting it: should this
-        // worker die too, nobody who merely ran beside it is to blame.
+        // One more death and this job is Failed. Tell the others before starting it: should this worker
+        // die too, this job alone is to blame, and not one that merely ran beside another.
         let _one_at_a_time = self.suspect.lock().await;
         if let Err(error) = self.storage.suspect(self.id, Some(taken.job.id)).await {
             debug!(%error, job = %taken.job.id, "not started: its risk could not be noted");

@@ -220,8 +220,8 @@ end
 $fn$;
 
 -- Gives the jobs of a worker's claims back to their queues, p_limit at most: of the claims that p_claims names, or of all. What somebody else has locked stays for the next call. With p_lost_limit, the worker
--- has died: the job it suspected is counted as lost, or without a suspect each that is not yet; a job without a
--- count cannot have been the suspect, and one with a count is not started without being made the suspect first.
+-- has died: the job it suspected is counted as lost, or without a suspect each but those that one more death would
+-- fail: these are not started without being made the suspect first.
 create function jobs.give_back(p_worker uuid, p_claims uuid[], p_limit int, p_suspect uuid, p_lost_limit int, p_lost_reason text,
                                out released bigint, out failed bigint, out more boolean, out queues text[], out priorities int2[])
 language plpgsql volatile
@@ -242,7 +242,7 @@ begin
     loop
         with locked as materialized (
             select j.id, j.run,
-                   case when p_lost_limit is null then 0 when p_suspect is null then (j.lost = 0)::int else (j.id = p_suspect)::int end as lost
+                   case when p_lost_limit is null then 0 when p_suspect is null then (j.lost = 0 or j.lost + 1 < p_lost_limit)::int else (j.id = p_suspect)::int end as lost
               from unnest(held.job_ids, held.runs) x (id, run)
               join jobs.job j on j.id = x.id and j.run = x.run and j.state = 0
              where j.id = any (held.job_ids) and j.id between held.low and held.high

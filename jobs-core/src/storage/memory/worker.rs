@@ -119,8 +119,8 @@ impl Tables {
     }
 
     /// Takes one job from a dead worker. To blame is the job that the worker noted as its suspect; if
-    /// it noted none, any that had not killed a worker before may have been the first time: one that
-    /// had would have been noted before it was started.
+    /// it noted none, any may have been it but those that one more death would fail: they would have
+    /// been noted before they were started.
     fn take_back(
         &mut self,
         id: JobId,
@@ -132,7 +132,7 @@ impl Tables {
         let Some(job) = self.jobs.get_mut(&id) else {
             return State::Enqueued;
         };
-        let blamed = suspect.map_or(job.lost == 0, |suspect| suspect == id);
+        let blamed = suspect.map_or(request.may_blame(job.lost), |suspect| suspect == id);
         if !blamed {
             self.wait(id, now);
             return State::Enqueued;

@@ -158,7 +158,7 @@ macro_rules! __conformance_list {
                 the_limit_of_deaths_is_the_callers
                 only_the_suspect_is_to_blame
                 a_cleared_suspect_is_forgotten
-                who_was_lost_before_is_blamed_only_if_noted
+                who_is_on_its_last_chance_is_blamed_only_if_noted
                 bystanders_survive_a_poisoned_job
                 others_jobs_are_left_alone
                 a_stranger_holds_nothing

@@ -2,7 +2,7 @@
 
 use super::stage::{Hand, Run, at_once, eventually, record, state, store_one, store_some, succeed};
 use crate::job::{AttemptOutcome, JobId, State};
-use crate::lifecycle::{LOST_LIMIT, LOST_REASON};
+use crate::lifecycle::{LOST_LIMIT, LOST_REASON, is_last_chance};
 use crate::storage::{Refusal, Rescued, StorageHandle};
 
 async fn suspect(hand: &Hand, job: Option<JobId>) {
@@ -321,15 +321,15 @@ pub async fn a_cleared_suspect_is_forgotten(storage: StorageHandle) {
     }
 }
 
-/// A job that was lost once is not blamed again unless it was noted: it was not being run.
-pub async fn who_was_lost_before_is_blamed_only_if_noted(storage: StorageHandle) {
+/// A job that one more death would fail is not blamed for it unless it was noted: it was not being run.
+pub async fn who_is_on_its_last_chance_is_blamed_only_if_noted(storage: StorageHandle) {
     let ids = store_some(&storage, "a", 3).await;
-    for _ in 0..4 {
+    for death in 1..=LOST_LIMIT + 2 {
         let hand = Hand::hire(&storage).await;
         hand.take("a", 3).await;
         assert_eq!(hand.dies().await.released, 3);
         for &id in &ids {
-            assert_eq!(lost(&storage, id).await, 1);
+            assert_eq!(lost(&storage, id).await, death.min(LOST_LIMIT - 1));
         }
     }
 }
@@ -349,14 +349,17 @@ pub async fn bystanders_survive_a_poisoned_job(storage: StorageHandle) {
         let runs = hand.take("a", 101).await;
         let poisoned = runs.iter().find(|run| run.id == poison);
         let run: &Run = poisoned.expect("it was taken");
-        if run.lost > 0 {
+        if is_last_chance(run.lost, LOST_LIMIT) {
             suspect(&hand, Some(run.id)).await;
         }
         hand.dies().await;
     }
     let last = Hand::hire(&storage).await;
     let runs = last.take("a", 100).await;
-    assert!(runs.iter().all(|run| run.lost <= 1 && run.attempt == 0));
+    assert!(
+        runs.iter()
+            .all(|run| run.lost < LOST_LIMIT && run.attempt == 0)
+    );
     assert_eq!(last.report(&runs, &succeed()).await, []);
 }
 
