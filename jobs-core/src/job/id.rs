@@ -11,8 +11,14 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-/// Milliseconds and a 12-bit counter of the last identifier made in this process.
-static LAST: AtomicU64 = AtomicU64::new(0);
+/// Milliseconds and a 12-bit counter of the last identifier made in this process: of a job, and of
+/// anything else. A worker relies on its claims' ids to ascend; a job's id must above all tell the day.
+static LAST_JOB: AtomicU64 = AtomicU64::new(0);
+static LAST_OTHER: AtomicU64 = AtomicU64::new(0);
+
+/// How far the ids of jobs may run ahead of the clock, in milliseconds, before they follow it back. A
+/// clock that was wrong for a moment must not put the jobs of the next days under a later date.
+const LONGEST_LEAD: u64 = 10_000;
 
 thread_local! {
     /// Seeded from the system's randomness once per thread: two processes must never agree.
@@ -20,16 +26,23 @@ thread_local! {
         RefCell::new(fastrand::Rng::with_seed(Uuid::new_v4().as_u64_pair().0));
 }
 
-/// A UUIDv7 later than every one this process made before, so that jobs created in a row stay in
-/// that order. More than 4,096 in one millisecond run ahead of the clock by as much.
-fn next_uuid(now: Duration) -> Uuid {
+/// A UUIDv7 later than every one of its sort that this process made before, so that jobs created in a
+/// row stay in that order. More than 4,096 in one millisecond run ahead of the clock by as much.
+fn next_uuid(now: Duration, last: &AtomicU64, lead: u64) -> Uuid {
     let wanted = (now.as_millis() as u64) << 12;
-    let last = LAST
+    let after = |last: u64| {
+        if (last >> 12).saturating_sub(wanted >> 12) > lead {
+            wanted
+        } else {
+            wanted.max(last + 1)
+        }
+    };
+    let last = last
         .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |last| {
-            Some(wanted.max(last + 1))
+            Some(after(last))
         })
         .expect("the closure always answers");
-    let tick = wanted.max(last + 1);
+    let tick = after(last);
     let (millis, counter) = (tick >> 12, tick & 0xfff);
     let random = RANDOM.with_borrow_mut(|random| random.u64(..));
     let high = (millis << 16) | 0x7000 | counter;
@@ -44,7 +57,7 @@ fn since_epoch() -> Duration {
 }
 
 macro_rules! identifier {
-    ($(#[$doc:meta])* $name:ident) => {
+    ($(#[$doc:meta])* $name:ident, $last:ident, $lead:expr) => {
         $(#[$doc])*
         #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[serde(transparent)]
@@ -54,7 +67,7 @@ macro_rules! identifier {
             /// A new identifier, later than all that this process made before.
             #[allow(clippy::new_without_default)]
             pub fn new() -> Self {
-                Self(next_uuid(since_epoch()))
+                Self(next_uuid(since_epoch(), &$last, $lead))
             }
 
             /// The UUID itself.
@@ -99,24 +112,25 @@ macro_rules! identifier {
 
 identifier! {
     /// Names a job, for ever and everywhere: made by the client before the job is stored.
-    JobId
+    JobId, LAST_JOB, LONGEST_LEAD
 }
 identifier! {
     /// Names one batch of jobs that a worker took at once.
-    ClaimId
+    ClaimId, LAST_OTHER, u64::MAX
 }
 identifier! {
     /// Names one start of one worker process. Never a host name: those come back.
-    WorkerId
+    WorkerId, LAST_OTHER, u64::MAX
 }
 
 impl JobId {
     /// A new identifier whose time is taken from `now`, the storage's clock: a job belongs to the day
     /// its id says.
     pub fn at(now: DateTime<Utc>) -> Self {
-        Self(next_uuid(Duration::from_millis(
-            now.timestamp_millis().max(0) as u64,
-        )))
+        {
+            let now = Duration::from_millis(now.timestamp_millis().max(0) as u64);
+            Self(next_uuid(now, &LAST_JOB, LONGEST_LEAD))
+        }
     }
 
     /// When the job was created, to the millisecond; the epoch for an id that is no UUIDv7.
@@ -144,6 +158,20 @@ mod tests {
         let ids: Vec<_> = (0..10_000).map(|_| JobId::new()).collect();
         assert!(ids.windows(2).all(|pair| pair[0] < pair[1]));
         assert!(ids.iter().all(|id| id.as_uuid().get_version_num() == 7));
+    }
+
+    #[test]
+    fn a_clock_that_was_wrong_for_a_moment_is_forgotten() {
+        let last = AtomicU64::new(0);
+        let day = |n: u64| Duration::from_secs(n * 86_400);
+        let of = |uuid: Uuid| JobId(uuid).created_at().timestamp() as u64 / 86_400;
+        assert_eq!(of(next_uuid(day(20_003), &last, LONGEST_LEAD)), 20_003);
+        assert_eq!(of(next_uuid(day(20_000), &last, LONGEST_LEAD)), 20_000);
+        let (one, two) = (
+            next_uuid(day(20_000), &last, u64::MAX),
+            next_uuid(day(9), &last, u64::MAX),
+        );
+        assert!(one < two);
     }
 
     #[test]
