@@ -1,7 +1,6 @@
 //! How fast is the bare storage on this machine?
-//! `cargo run --release -p jobs-sqlite --example throughput [-- JOBS [FILE]]`
+//! `cargo run --release -p jobs-sqlite --example throughput [-- JOBS [CALLERS..]]`
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -17,17 +16,19 @@ const BATCH: usize = 1_000;
 
 #[tokio::main]
 async fn main() -> Result<()> {
-    let mut arguments = std::env::args().skip(1);
-    let jobs = arguments
-        .next()
-        .map_or(200_000, |n| n.parse().expect("a number of jobs"));
-    let folder = std::env::temp_dir().join(format!("jobs-throughput-{}", JobId::new()));
-    let file = arguments.next().map_or(folder, PathBuf::from);
+    let number = |text: String| text.parse().expect("numbers: JOBS [CALLERS..]");
+    let mut arguments = std::env::args().skip(1).map(number);
+    let jobs = arguments.next().unwrap_or(200_000);
+    let mut callers: Vec<usize> = arguments.collect();
+    if callers.is_empty() {
+        callers = vec![1, 16, 64, 256];
+    }
+    let file = std::env::temp_dir().join(format!("jobs-throughput-{}", JobId::new()));
     let storage = SqliteStorage::builder().path(&file).connect().await?;
 
     insert_many(&storage, jobs).await?;
     drain(&storage).await?;
-    for callers in [1, 16, 64, 256] {
+    for callers in callers {
         insert_one_by_one(&storage, callers).await?;
     }
     let left = storage.counts().await?;

@@ -16,6 +16,7 @@ use jobs_core::job::{Priority, StoredOptions};
 use jobs_core::storage::{ClaimRequest, Claimed, ClaimedJob};
 
 use crate::SqliteStorage;
+use crate::clock;
 use crate::encode::{self, Hex};
 use crate::fault::{self, Fault};
 use crate::queries::Queries;
@@ -118,7 +119,7 @@ impl SqliteStorage {
         let explained = |fault: Fault| fault.during("looking for the next job");
         let wanted = Wanted::new(request).map_err(explained)?;
         let first = self.first_due(&wanted).await.map_err(explained)?;
-        let wait = |at: i64| Duration::from_micros(at.saturating_sub(encode::now()).max(0) as u64);
+        let wait = |at: i64| Duration::from_micros(at.saturating_sub(clock::now()).max(0) as u64);
         Ok(first.map(wait))
     }
 
@@ -168,7 +169,7 @@ impl SqliteStorage {
 }
 
 fn is_past(at: i64) -> bool {
-    at <= encode::now()
+    at <= clock::now()
 }
 
 async fn lanes(executor: impl SqliteExecutor<'_>, queries: &Queries) -> fault::Result<Vec<Lane>> {
@@ -190,7 +191,7 @@ async fn claim(
     wanted: &Wanted,
     turns: &Turns,
 ) -> fault::Result<Vec<ClaimedJob>> {
-    let now = encode::now();
+    let now = clock::now();
     let request = &wanted.request;
     let worker = request.worker.as_uuid();
     let alive = queries.worker_alive.query().bind(worker);

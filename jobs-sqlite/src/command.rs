@@ -14,11 +14,11 @@ use jobs_core::job::{JobId, State};
 use jobs_core::storage::{Answer, Command, Verb};
 
 use crate::SqliteStorage;
+use crate::clock::{self, note_time};
 use crate::encode::{self, Hex};
 use crate::fault::{self, Fault};
 use crate::queries::Queries;
 use crate::settle::Counted;
-use crate::tick::note_time;
 use crate::wake::Hints;
 use crate::writer::Durability;
 
@@ -58,7 +58,7 @@ async fn obey(
     queries: &Queries,
     command: &Command,
 ) -> fault::Result<(Vec<Answer>, Hints)> {
-    let now = encode::now();
+    let now = clock::now();
     let found = look(tx, queries, &command.jobs, now).await?;
     let mut changes = Changes::default();
     let answer = |standing: &Option<Standing>| match standing {

@@ -1,7 +1,7 @@
 //! Batches as JSON arrays of arrays, which `json_each` turns into rows: one statement and one trip to the
 //! driver's thread for any number of jobs.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -52,12 +52,6 @@ pub(crate) fn time(micros: i64) -> DateTime<Utc> {
     } else {
         DateTime::<Utc>::MAX_UTC
     })
-}
-
-/// The present, by the clock of the machine, which all processes on the file share.
-pub(crate) fn now() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    since.map_or(0, span)
 }
 
 /// A duration in microseconds.

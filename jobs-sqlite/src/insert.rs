@@ -4,18 +4,18 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
+use sqlx::sqlite::SqliteRow;
 use sqlx::{Row as _, SqliteConnection};
-use uuid::Uuid;
 
 use jobs_core::Result;
 use jobs_core::job::NewJob;
 use jobs_core::storage::Inserted;
 
 use crate::SqliteStorage;
+use crate::clock::{self, note_time};
 use crate::encode::{self, Hex};
 use crate::fault;
 use crate::queries::Queries;
-use crate::tick::note_time;
 use crate::wake::Hints;
 use crate::writer::Durability;
 
@@ -24,13 +24,13 @@ use crate::writer::Durability;
 pub(crate) struct NewRows {
     rows: Arc<str>,
     now: i64,
-    count: usize,
+    count: u64,
 }
 
 impl NewRows {
     /// Encodes jobs, with the times when they fall due seen from now.
     pub(crate) fn new(jobs: &[NewJob]) -> fault::Result<Self> {
-        let now = encode::now();
+        let now = clock::now();
         let instant = encode::time(now);
         let rows: Result<Vec<_>, serde_json::Error> =
             jobs.iter().map(|job| row(job, instant)).collect();
@@ -38,28 +38,31 @@ impl NewRows {
         Ok(Self {
             rows: encode::rows(rows)?.into(),
             now,
-            count: jobs.len(),
+            count: jobs.len() as u64,
         })
     }
 
-    /// Stores them; answers those that were not there before, or nothing if that holds for all.
+    /// Stores them; answers which were there before, by their places in the request.
     pub(crate) async fn store(
         &self,
         queries: &Queries,
         tx: &mut SqliteConnection,
-    ) -> fault::Result<Option<HashSet<Uuid>>> {
-        let insert = queries.insert.query();
-        let stored = insert
-            .bind(Arc::clone(&self.rows))
-            .bind(self.now)
-            .fetch_all(&mut *tx)
-            .await?;
+    ) -> fault::Result<HashSet<usize>> {
+        let insert = queries.insert.query().bind(Arc::clone(&self.rows));
+        let stored = insert.bind(self.now).execute(&mut *tx).await?;
         note_time(tx, queries, self.now).await?;
-        if stored.len() == self.count {
-            return Ok(None);
+        if stored.rows_affected() == self.count {
+            return Ok(HashSet::new());
         }
-        let ids = stored.iter().map(|row| row.try_get::<Uuid, _>(0));
-        Ok(Some(ids.collect::<std::result::Result<_, _>>()?))
+        // Rows that are given back one by one cost more than the insert; so who was there before is asked
+        // only when somebody was. No two requests of a process have the same time.
+        let known = queries.insert_known.query().bind(Arc::clone(&self.rows));
+        let rows = known.bind(self.now).fetch_all(tx).await?;
+        let place = |row: &SqliteRow| {
+            let place = row.try_get::<i64, _>(0)?;
+            Ok(usize::try_from(place).unwrap_or(usize::MAX))
+        };
+        rows.iter().map(place).collect()
     }
 }
 
@@ -89,14 +92,13 @@ fn row(job: &NewJob, now: DateTime<Utc>) -> Result<Row<'_>, serde_json::Error> {
     ))
 }
 
-/// The answer for each job, in the order of the request. A job that is twice in one request counts as
-/// new at both places: it is the same job.
-pub(crate) fn answers(jobs: &[NewJob], stored: Option<&HashSet<Uuid>>) -> Vec<Inserted> {
-    let answer = |job: &NewJob| match stored {
-        Some(stored) if !stored.contains(&job.id.as_uuid()) => Inserted::existing(job.id),
-        _ => Inserted::new(job.id),
+/// The answer for each job, in the order of the request.
+pub(crate) fn answers(jobs: &[NewJob], known: &HashSet<usize>) -> Vec<Inserted> {
+    let answer = |(at, job): (usize, &NewJob)| match known.contains(&at) {
+        true => Inserted::existing(job.id),
+        false => Inserted::new(job.id),
     };
-    jobs.iter().map(answer).collect()
+    jobs.iter().enumerate().map(answer).collect()
 }
 
 impl SqliteStorage {
@@ -108,7 +110,7 @@ impl SqliteStorage {
         let rows = NewRows::new(jobs).map_err(explained)?;
         let (mut hints, wakes) = (Hints::default(), self.0.wakes.clone());
         jobs.iter().for_each(|job| hints.jobs(&job.queue));
-        let stored = self
+        let known = self
             .0
             .writer
             .run(
@@ -121,6 +123,6 @@ impl SqliteStorage {
             )
             .await
             .map_err(explained)?;
-        Ok(answers(jobs, stored.as_ref()))
+        Ok(answers(jobs, &known))
     }
 }

@@ -16,6 +16,7 @@ use jobs_core::storage::{
 
 use crate::SqliteStorage;
 use crate::claim::read_options;
+use crate::clock;
 use crate::command::{holders, state};
 use crate::encode::{self, micros, time};
 use crate::fault::{self, Fault};
@@ -26,7 +27,7 @@ impl SqliteStorage {
     /// The jobs with these ids, newest first; ids that are unknown are left out.
     async fn records(&self, ids: &[Uuid]) -> fault::Result<Vec<JobRecord>> {
         let queries = &self.0.queries;
-        let now = encode::now();
+        let now = clock::now();
         let sent = encode::ids(ids.iter().copied())?;
         let query = queries.inspect_job.query().bind(sent.clone());
         let rows = query.fetch_all(self.pool()).await?;
@@ -67,7 +68,7 @@ impl SqliteStorage {
             .bind(filter.tag.clone())
             // One more than asked for tells whether there is a next page.
             .bind(size as i64 + 1)
-            .bind(encode::now());
+            .bind(clock::now());
         let rows = query.fetch_all(self.pool()).await?;
         let ids: Vec<Uuid> = rows
             .iter()
@@ -217,7 +218,7 @@ impl Inspect for SqliteStorage {
     }
 
     async fn counts(&self) -> Result<StateCounts> {
-        let query = self.0.queries.inspect_counts.query().bind(encode::now());
+        let query = self.0.queries.inspect_counts.query().bind(clock::now());
         let read = |row: &SqliteRow| {
             let state: &str = row.try_get(0)?;
             let state = state
@@ -234,12 +235,12 @@ impl Inspect for SqliteStorage {
     }
 
     async fn queues(&self) -> Result<Vec<QueueRecord>> {
-        let query = self.0.queries.inspect_queues.query().bind(encode::now());
+        let query = self.0.queries.inspect_queues.query().bind(clock::now());
         all!(self, query, queue, "listing the queues")
     }
 
     async fn workers(&self) -> Result<Vec<WorkerRecord>> {
-        let since = encode::now() - DAY;
+        let since = clock::now() - DAY;
         let query = self.0.queries.inspect_workers.query().bind(since);
         all!(self, query, worker, "listing the workers")
     }

@@ -22,6 +22,7 @@
 //! written. The file must be on a local disk: WAL does not work across a network.
 
 mod claim;
+mod clock;
 mod command;
 mod connect;
 mod encode;
@@ -34,7 +35,6 @@ mod queries;
 mod rescue;
 mod retain;
 mod settle;
-mod tick;
 mod wake;
 mod within;
 mod worker;
@@ -122,7 +122,7 @@ impl Storage for SqliteStorage {
     }
 
     fn now(&self) -> DateTime<Utc> {
-        encode::time(encode::now())
+        encode::time(clock::now())
     }
 
     async fn insert(&self, jobs: &[NewJob]) -> Result<Vec<Inserted>> {

@@ -5,7 +5,7 @@ use sqlx::{AssertSqlSafe, Row, SqliteConnection};
 use jobs_core::{Error, Result};
 
 use crate::SqliteStorage;
-use crate::encode;
+use crate::clock;
 use crate::fault::{self, Fault};
 use crate::queries::PLACEHOLDER;
 use crate::writer::Durability;
@@ -94,7 +94,7 @@ async fn upgrade(tx: &mut SqliteConnection, prefix: &str) -> fault::Result<i64> 
     for migration in &MIGRATIONS[usize::try_from(found).unwrap_or(0)..] {
         run(tx, migration, prefix).await?;
     }
-    let now = encode::now();
+    let now = clock::now();
     let note = format!(
         "insert into jobs_meta (key, value) values ('version', {CURRENT}), ('clock', {now})
          on conflict (key) do update set value = excluded.value where key = 'version'"

@@ -4,7 +4,7 @@ use jobs_core::Result;
 use jobs_core::storage::{Pause, Wake};
 
 use crate::SqliteStorage;
-use crate::encode;
+use crate::clock;
 use crate::writer::Durability;
 
 impl SqliteStorage {
@@ -26,7 +26,7 @@ impl SqliteStorage {
                         .bind(queue.clone())
                         .bind(pause.actor.clone())
                         .bind(pause.reason.clone())
-                        .bind(encode::now()),
+                        .bind(clock::now()),
                     None => queries.resume.query().bind(queue.clone()),
                 };
                 Box::pin(async move {

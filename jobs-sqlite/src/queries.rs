@@ -36,7 +36,7 @@ macro_rules! queries {
         /// The statements, by the names of their files.
         pub(crate) struct Queries {
             $(pub(crate) $name: Statement,)*
-            /// The time that this process has last noted in the file: see `tick`.
+            /// The time that this process has last noted in the file: see `clock`.
             pub(crate) noted: AtomicI64,
         }
 
@@ -86,6 +86,7 @@ queries! {
     event
     held_by
     insert
+    insert_known
     inspect_all
     inspect_attempts
     inspect_counts

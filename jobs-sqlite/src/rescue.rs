@@ -11,11 +11,11 @@ use jobs_core::job::AttemptOutcome;
 use jobs_core::storage::{RescueRequest, Rescued};
 
 use crate::SqliteStorage;
+use crate::clock::{self, note_time};
 use crate::encode::{self, Hex};
 use crate::fault;
 use crate::queries::Queries;
 use crate::settle::Counted;
-use crate::tick::note_time;
 use crate::wake::Hints;
 use crate::writer::Durability;
 
@@ -53,7 +53,7 @@ async fn rescue(
     queries: &Queries,
     request: &RescueRequest,
 ) -> fault::Result<(Rescued, Hints)> {
-    let now = encode::now();
+    let now = clock::now();
     let worker = request.worker.as_uuid();
     let bury = queries
         .bury

@@ -14,6 +14,7 @@ use jobs_core::Result;
 use jobs_core::storage::Retention;
 
 use crate::SqliteStorage;
+use crate::clock;
 use crate::command::leave;
 use crate::encode;
 use crate::fault;
@@ -39,7 +40,7 @@ struct Limits {
 
 impl Limits {
     fn new(retention: &Retention) -> Self {
-        let now = encode::now();
+        let now = clock::now();
         let ago = |time| now.saturating_sub(encode::span(time));
         Self {
             now,

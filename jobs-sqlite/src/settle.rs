@@ -15,10 +15,10 @@ use jobs_core::lifecycle::Transition;
 use jobs_core::storage::{Flush, Refusal, Refused, Settlement};
 
 use crate::SqliteStorage;
+use crate::clock::{self, note_time};
 use crate::encode::{self, Hex};
 use crate::fault;
 use crate::queries::Queries;
-use crate::tick::note_time;
 use crate::wake::Hints;
 use crate::writer::Durability;
 
@@ -124,7 +124,7 @@ async fn write<'s>(
     settlements: impl Iterator<Item = &'s Settlement>,
 ) -> fault::Result<()> {
     let worker = flush.worker.as_uuid();
-    let mut batch = Batch::new(encode::now());
+    let mut batch = Batch::new(clock::now());
     settlements.for_each(|settlement| batch.add(settlement));
     if batch.ends.is_empty() {
         return Ok(());

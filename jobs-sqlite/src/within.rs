@@ -13,6 +13,7 @@ use jobs_core::lifecycle::Transition;
 use jobs_core::storage::{Inserted, Settlement, Within};
 
 use crate::SqliteStorage;
+use crate::clock;
 use crate::encode;
 use crate::fault::{self, Fault};
 use crate::insert::{NewRows, answers};
@@ -27,9 +28,9 @@ impl Within<SqliteStorage> for SqliteConnection {
             return Ok(Vec::new());
         }
         let queries = &storage.0.queries;
-        let stored = async { NewRows::new(jobs)?.store(queries, self).await };
-        let stored = stored.await.map_err(|fault| fault.during("storing jobs"))?;
-        Ok(answers(jobs, stored.as_ref()))
+        let known = async { NewRows::new(jobs)?.store(queries, self).await };
+        let known = known.await.map_err(|fault| fault.during("storing jobs"))?;
+        Ok(answers(jobs, &known))
     }
 
     async fn complete(
@@ -87,7 +88,7 @@ async fn complete(
             "only a run that succeeded can be completed within a transaction".into(),
         ));
     };
-    let now = encode::now();
+    let now = clock::now();
     let ended = now.saturating_sub(encode::span(run.ended_ago));
     let ran = run.ran_for.map(encode::span);
     let done = storage

@@ -11,10 +11,10 @@ use jobs_core::job::{JobId, WorkerId};
 use jobs_core::storage::{Beat, Orders, Presence, WorkerInfo};
 
 use crate::SqliteStorage;
+use crate::clock::{self, note_time};
 use crate::encode::{self, Hex};
 use crate::fault::{self, Fault};
 use crate::queries::Queries;
-use crate::tick::note_time;
 use crate::wake::Hints;
 use crate::writer::Durability;
 
@@ -27,7 +27,7 @@ impl SqliteStorage {
         self.write(Durability::Process, DOING, move |tx, queries| {
             let register = queries.register.query().bind(id).bind(info.clone());
             Box::pin(async move {
-                register.bind(encode::now()).execute(tx).await?;
+                register.bind(clock::now()).execute(tx).await?;
                 Ok(())
             })
         })
@@ -128,7 +128,7 @@ async fn lives(
     beat: &Beat,
 ) -> fault::Result<(Orders, Hints)> {
     let worker = beat.worker.as_uuid();
-    let noted = queries.beat.query().bind(worker).bind(encode::now());
+    let noted = queries.beat.query().bind(worker).bind(clock::now());
     if noted.execute(&mut *tx).await?.rows_affected() == 0 {
         return Ok((Orders::dead(), Hints::default()));
     }
@@ -167,7 +167,7 @@ async fn release(
         return Ok(hints);
     }
     let claims = encode::ids(claims.iter().copied())?;
-    let now = encode::now();
+    let now = clock::now();
     let release = queries.release.query().bind(claims.clone()).bind(now);
     let rows = release.fetch_all(&mut *tx).await?;
     let mut released = Vec::with_capacity(rows.len());
