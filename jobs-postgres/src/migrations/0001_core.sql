@@ -11,7 +11,9 @@ create table jobs.schema_version (
 --   state: 0 waiting (ticket or claim), 1 awaiting (other jobs), 2 succeeded, 3 failed, 4 deleted
 --   run:   the number of the current ownership; raised by whatever ends one. A ticket or an entry of a claim with
 --          another number is void.
--- Ids are UUIDv7: partitions by day are ranges of ids.
+-- Ids are UUIDv7: partitions by day are ranges of ids. A row changes once in most lives, and should find room for that on its own
+-- page: then the index is not touched. At a fillfactor of 42 all of them do (at 70 a third), with a third less WAL, and the table
+-- and its index together are smaller than with less room.
 create table jobs.job (
     id          uuid not null,
     created_at  timestamptz not null default clock_timestamp(),
@@ -38,7 +40,7 @@ create table jobs.job (
 create index job_keep_for on jobs.job (id) where (options ->> 'keep_for') is not null;
 
 -- What no day's partition takes: ids of skewed clocks, and every job if nobody has made room ahead.
-create table jobs.job_default (like jobs.job including defaults, primary key (id)) with (fillfactor = 70);
+create table jobs.job_default (like jobs.job including defaults, primary key (id)) with (fillfactor = 42);
 alter table jobs.job attach partition jobs.job_default default;
 
 -- A job that waits, now or for later. Claiming it deletes this row and touches nothing of the job.
@@ -169,7 +171,7 @@ insert into jobs.stat_standing default values;
 
 -- The smallest id of an instant.
 create function jobs.id_floor(at timestamptz) returns uuid language sql immutable parallel safe as $fn$
-    select (lpad(to_hex((extract(epoch from at) * 1000)::bigint), 12, '0') || '00000000000000000000')::uuid
+    select (lpad(to_hex(floor(extract(epoch from at) * 1000)::bigint), 12, '0') || '00000000000000000000')::uuid
 $fn$;
 
 -- A new job's id: UUIDv7 with microseconds, so that jobs created in a row stay in order.
@@ -195,7 +197,7 @@ begin
     if (select count(*) from (select from jobs.job_default where id >= low and id < high limit 10001) s) > 10000 then
         return false;
     end if;
-    execute format('create table jobs.%I (like jobs.job including defaults, primary key (id)) with (fillfactor = 70, '
+    execute format('create table jobs.%I (like jobs.job including defaults, primary key (id)) with (fillfactor = 42, '
                    'autovacuum_vacuum_scale_factor = 0.5, autovacuum_vacuum_insert_scale_factor = 0.5)', name);
     execute format('with strays as (delete from jobs.job_default where id >= %L and id < %L returning *) '
                    'insert into jobs.%I select * from strays', low, high, name);
@@ -487,6 +489,43 @@ begin
         execute format('drop table jobs.%I', leaf);
     end if;
     return not found;
+end
+$fn$;
+
+-- Enqueues a job, for triggers and for other languages. Answers its id; wakes workers when the transaction commits.
+create function jobs.enqueue(kind text, args json default '{}', queue text default 'default', priority int default 0,
+                             run_at timestamptz default null) returns uuid language plpgsql volatile as $fn$
+declare
+    v_id     uuid := jobs.new_id();
+    v_run_at timestamptz := greatest(enqueue.run_at, clock_timestamp());
+begin
+    if kind is null or kind !~ '^[A-Za-z0-9_.:-]{1,128}$' then
+        raise exception '% cannot be the name of a kind: it must match [A-Za-z0-9_.:-]{1,128}', coalesce(quote_literal(left(kind, 80)), 'null')
+            using errcode = 'invalid_parameter_value';
+    elsif queue is null or queue !~ '^[a-z0-9_.:-]{1,64}$' then
+        raise exception '% cannot be the name of a queue: it must match [a-z0-9_.:-]{1,64}', coalesce(quote_literal(left(queue, 80)), 'null')
+            using errcode = 'invalid_parameter_value';
+    elsif args is null or json_typeof(args) <> 'object' then
+        raise exception 'the arguments of % must be a JSON object with a field for each', kind
+            using errcode = 'invalid_parameter_value';
+    elsif octet_length(args::text) > 1048576 then
+        raise exception 'the arguments of % take % bytes, more than 1 MiB', kind, octet_length(args::text)
+            using errcode = 'invalid_parameter_value', hint = 'store them elsewhere and enqueue where they are';
+    elsif priority is null or priority not between -32768 and 32767 then
+        raise exception 'a priority is a number from -32768 to 32767'
+            using errcode = 'invalid_parameter_value';
+    end if;
+    insert into jobs.job (id, run_at, priority, kind, queue, args)
+    values (v_id, v_run_at, enqueue.priority, enqueue.kind, enqueue.queue, enqueue.args);
+    insert into jobs.ticket (queue, priority, run_at, job_id, run, kind)
+    values (enqueue.queue, enqueue.priority, v_run_at, v_id, 0, enqueue.kind);
+    insert into jobs.lane (queue, priority) select enqueue.queue, enqueue.priority
+     where not exists (select from jobs.lane k where k.queue = enqueue.queue and k.priority = enqueue.priority
+                          and k.at > now() - interval '12 hours');
+    if v_run_at < clock_timestamp() + interval '2 s' then
+        perform pg_notify('jobs:jobs', 'j' || priority || ':' || queue || '@sql');
+    end if;
+    return v_id;
 end
 $fn$;
 

@@ -16,6 +16,12 @@ impl Home {
         Self(format!("Test {}", uuid::Uuid::new_v4().simple()))
     }
 
+    /// The name of the schema.
+    #[allow(dead_code, reason = "not every test file asks")]
+    pub(crate) fn name(&self) -> &str {
+        &self.0
+    }
+
     pub(crate) fn builder(&self) -> PgStorageBuilder {
         PgStorage::builder().url(url()).schema(&self.0)
     }
