@@ -32,7 +32,7 @@ pub(crate) struct Memory {
 
 #[derive(Default)]
 pub(crate) struct State {
-    floors: Floors,
+    pub(crate) floors: Floors,
     unknown_kinds: Arc<[String]>,
     losses: u64,
     turn: usize,

@@ -646,7 +646,7 @@ begin
      returning j.id, j.queue, j.kind, x.ran
     ), stats as (
         insert into jobs.stat_delta (queue, kind, succeeded, run_millis)
-        select s.queue, s.kind, count(*), sum(s.ran * 1000)::bigint from settled s group by 1, 2
+        select s.queue, s.kind, count(*), coalesce(sum(s.ran * 1000), 0)::bigint from settled s group by 1, 2
     )
     select count(*), case when count(*) < cardinality(p_jobs) then array_agg(s.id) end into settled, ids from settled s;
     if ids is null then

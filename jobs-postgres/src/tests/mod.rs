@@ -1,9 +1,14 @@
 //! Tests that need the inside of the storage, or SQL beside it. They need a server: `TEST_DATABASE_URL`.
 
+mod floors;
 mod flow;
+mod plans;
+mod race;
+mod retention;
 mod statements;
 
 use std::future::Future;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -56,8 +61,8 @@ impl Home {
 
 pub(crate) fn test<F, T>(body: F)
 where
-    F: FnOnce(Arc<Home>) -> T + Send + 'static,
-    T: Future<Output = ()> + Send + 'static,
+    F: FnOnce(Arc<Home>) -> T,
+    T: Future<Output = ()>,
 {
     let home = Arc::new(Home {
         schema: format!("test {}", uuid::Uuid::new_v4().simple()),
@@ -68,7 +73,8 @@ where
         .build()
         .unwrap();
     let inner = home.clone();
-    let outcome = runtime.block_on(async move { tokio::spawn(body(inner)).await });
+    let run = AssertUnwindSafe(|| runtime.block_on(body(inner)));
+    let outcome = std::panic::catch_unwind(run);
     runtime.block_on(async {
         let mut connection = home.connection().await;
         let drop = format!("drop schema if exists \"{}\" cascade", home.schema);
@@ -78,7 +84,7 @@ where
             .unwrap();
     });
     if let Err(error) = outcome {
-        std::panic::resume_unwind(error.into_panic());
+        std::panic::resume_unwind(error);
     }
 }
 
