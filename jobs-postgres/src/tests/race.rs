@@ -110,7 +110,11 @@ fn the_tables_balance() {
             .ok()
             .and_then(|seed| seed.parse().ok());
         let race = seed.map_or_else(Race::default, |seed| Race::new(seed, time));
-        race.run(&handle).await;
+        let ended = tokio::time::timeout(time + Duration::from_secs(120), race.run(&handle)).await;
+        assert!(
+            ended.is_ok(),
+            "something is taken back, or handed out, again and again"
+        );
         assert_eq!(wrong(&home).await, Vec::<String>::new());
         storage.tick().await.unwrap();
         assert_eq!(wrong(&home).await, Vec::<String>::new());
