@@ -12,8 +12,9 @@ use super::crew::{Crew, Setup};
 use super::dispatcher::Dispatcher;
 use super::executor::released;
 use super::heartbeat::{Pulse, beat};
+use super::revocation;
 use super::running::Cancelled;
-use super::{revocation, signals};
+use super::signals::StopSignal;
 use crate::error::Result;
 use crate::job::WorkerId;
 use crate::lifecycle::RetryPolicy;
@@ -52,8 +53,14 @@ impl Worker {
     /// As [`start`](Self::start). Once it runs it does not end by itself: a storage that goes away is
     /// waited for.
     pub async fn run(self) -> Result<()> {
+        // Before the start: a worker that others see already must not be ended by a signal as if killed.
+        let signal = StopSignal::listen();
         let running = self.start().await?;
-        if let Err(error) = signals::stop_signal().await {
+        let received = match signal {
+            Ok(signal) => signal.received().await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = received {
             warn!(%error, "signals cannot be received: this worker runs until its process is killed");
             std::future::pending::<()>().await;
         }
