@@ -334,7 +334,7 @@ impl<'a> Disk<'a> {
     fn mount(at: &'a std::path::Path) -> Option<Self> {
         fs::create_dir_all(at).unwrap();
         let mounted = Command::new("mount")
-            .args(["-t", "tmpfs", "-o", "size=6m", "tmpfs"])
+            .args(["-t", "tmpfs", "-o", "size=8m", "tmpfs"])
             .arg(at)
             .output();
         mounted
@@ -365,6 +365,9 @@ async fn a_full_disk(place: &Place) {
         .jobs(named(&[]))
         .data(place.effects.clone());
     let worker = worker.start().await.unwrap();
+    // What others keep on this disk, and will take away again.
+    let ballast = at.join("ballast");
+    fs::write(&ballast, vec![1; 3 << 20]).unwrap();
     // One runs, and will end while there is no room to write that down.
     let running = hold.enqueue("go").on(&client).await.unwrap();
     until(
@@ -388,9 +391,8 @@ async fn a_full_disk(place: &Place) {
     };
     assert!(error.to_string().contains("full"), "{error}");
     // To the last byte.
-    let ballast = at.join("ballast");
-    let filled = fs::write(&ballast, vec![0; 8 << 20]);
-    assert!(filled.is_err());
+    let crumbs = fs::write(at.join("crumbs"), vec![1; 8 << 20]);
+    assert!(crumbs.is_err());
     place.effects.open_gate("go");
     until(
         "it ends",

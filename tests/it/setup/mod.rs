@@ -2,6 +2,8 @@
 //! a record of what jobs did, and patience.
 
 mod effects;
+mod log;
+
 mod patience;
 mod place;
 mod process;

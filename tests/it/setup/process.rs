@@ -13,6 +13,7 @@ use std::{env, process, thread};
 use jobs::Worker;
 use serde::{Deserialize, Serialize};
 
+use super::log::tell_warnings;
 use super::{Effects, Kind, PATIENCE, Place, on, until};
 use crate::{kinds, transactions};
 
@@ -153,6 +154,7 @@ fn a_worker_process_starts_and_stops() {
         return on(&[Kind::sqlite], starts_and_stops);
     };
     end_with_parent();
+    tell_warnings();
     let orders = serde_json::from_str(&orders).unwrap();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
