@@ -90,7 +90,7 @@ pub(crate) fn analyse(path: String, ctx: JobContext) -> anyhow::Result<Analysis>
 fn is_unlucky(path: &str) -> bool {
     let mut hash = DefaultHasher::new();
     path.hash(&mut hash);
-    hash.finish() % UNLUCKY == 0
+    hash.finish().is_multiple_of(UNLUCKY)
 }
 
 /// Is enqueued with a delay, and says how far the others have come by then.

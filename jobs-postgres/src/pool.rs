@@ -29,7 +29,7 @@ const CONNECT_PATIENCE: Duration = Duration::from_secs(10);
 /// Where connections come from.
 pub(crate) enum Pool {
     /// Ours.
-    Own(OwnPool),
+    Own(Box<OwnPool>),
     /// The user's.
     Given(PgPool, AtomicU64),
 }
@@ -54,11 +54,11 @@ impl Shared {
 
 impl Pool {
     pub(crate) fn own(options: PgConnectOptions, connections: usize) -> Self {
-        Self::Own(OwnPool {
+        Self::Own(Box::new(OwnPool {
             options,
             permits: Arc::new(Semaphore::new(connections)),
             shared: Arc::default(),
-        })
+        }))
     }
 
     pub(crate) fn given(pool: PgPool) -> Self {

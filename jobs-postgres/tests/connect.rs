@@ -109,7 +109,7 @@ async fn the_user_may_not_create() {
     .await;
     let limited = home.builder().url(&theirs).connect().await.unwrap();
     let job = NewJob::new(JobId::new(), "add", "{}");
-    limited.insert(&[job.clone()]).await.unwrap();
+    limited.insert(std::slice::from_ref(&job)).await.unwrap();
     assert!(storage.job(job.id).await.unwrap().is_some());
     run(format!("revoke select on \"{schema}\".job from {name}")).await;
     let error = limited.job(job.id).await.unwrap_err().to_string();

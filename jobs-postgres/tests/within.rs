@@ -2,6 +2,7 @@
 
 mod home;
 
+use std::slice;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -32,7 +33,10 @@ async fn a_job_comes_with_the_commit() {
     let (kept, dropped) = (job(), job());
 
     let mut transaction = connection.begin().await.unwrap();
-    let stored = transaction.insert(&storage, &[kept.clone()]).await.unwrap();
+    let stored = transaction
+        .insert(&storage, slice::from_ref(&kept))
+        .await
+        .unwrap();
     assert!(!stored[0].existing);
     assert!(!exists(&storage, &kept).await, "not before the commit");
     transaction.commit().await.unwrap();
@@ -40,7 +44,7 @@ async fn a_job_comes_with_the_commit() {
 
     let mut transaction = connection.begin().await.unwrap();
     transaction
-        .insert(&storage, &[dropped.clone()])
+        .insert(&storage, slice::from_ref(&dropped))
         .await
         .unwrap();
     transaction.rollback().await.unwrap();
@@ -53,7 +57,7 @@ async fn a_repetition_does_not_abort_the_transaction() {
     let storage = home.builder().connect().await.unwrap();
     let pool = PgPoolOptions::new().connect(&url()).await.unwrap();
     let (first, second) = (job(), job());
-    storage.insert(&[first.clone()]).await.unwrap();
+    storage.insert(slice::from_ref(&first)).await.unwrap();
     let mut transaction = pool.begin().await.unwrap();
     let jobs = [first, second.clone()];
     let stored = transaction.insert(&storage, &jobs).await.unwrap();
@@ -77,8 +81,8 @@ async fn connections_of_all_kinds_will_do() {
         .await
         .unwrap();
     let mut transaction = pool.begin().await.unwrap();
-    (&mut transaction)
-        .insert(&storage, &jobs[2..])
+    let mut borrowed = &mut transaction;
+    Within::insert(&mut borrowed, &storage, &jobs[2..])
         .await
         .unwrap();
     transaction.commit().await.unwrap();
