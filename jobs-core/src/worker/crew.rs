@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::{Mutex as AsyncMutex, Notify};
 use tokio_util::sync::CancellationToken;
-use tracing::warn;
+use tracing::{debug, warn};
 
 use super::config::Config;
 use super::dispatcher::Appetite;
@@ -18,7 +18,7 @@ use super::settler::Settler;
 use crate::client::Client;
 use crate::handler::{DataMap, Registry, WorkerScope};
 use crate::job::{ClaimId, WorkerId};
-use crate::lifecycle::{Outcome, RetryPolicy, Standing, decide};
+use crate::lifecycle::{Outcome, RetryPolicy, Standing, Transition, decide};
 use crate::storage::{ClaimRequest, ClaimedJob, QueueShare, Settlement, StorageHandle};
 
 /// How many unknown kinds are excluded from claims at most; jobs of others are given back each time.
@@ -66,6 +66,20 @@ pub(super) struct Setup {
     pub(super) registry: Arc<Registry>,
     pub(super) client: Client,
     pub(super) data: Arc<DataMap>,
+}
+
+/// Tells of a failure as it happens, whether or not it can be written down.
+fn log(job: &ClaimedJob, transition: &Transition) {
+    let (id, kind, queue) = (job.id, &*job.kind, &*job.queue);
+    match transition {
+        Transition::Fail { reason, .. } => {
+            warn!(job = %id, kind, queue, reason, "an attempt failed; there will be no other");
+        }
+        Transition::Retry { reason, .. } => {
+            debug!(job = %id, kind, queue, reason, "an attempt failed");
+        }
+        _ => {}
+    }
 }
 
 impl Crew {
@@ -182,6 +196,7 @@ impl Crew {
             policy,
         };
         let transition = decide(&standing, outcome, fastrand::f64());
+        log(job, &transition);
         self.settler.put(Settlement {
             job: job.id,
             run: job.run,

@@ -1,6 +1,7 @@
 //! The worker, on the memory storage: a module per topic.
 
 mod cancelling;
+mod logs;
 mod losing;
 mod order;
 mod outcomes;
