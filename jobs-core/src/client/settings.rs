@@ -36,6 +36,9 @@ impl Settings {
                     .into(),
             ));
         }
+        if let Err(error) = backoff.check() {
+            self.refuse(error);
+        }
         self.options.backoff = Some(backoff);
     }
 
@@ -110,7 +113,8 @@ impl Template {
 macro_rules! job_options {
     ($builder:ident) => {
         impl<'t, J: $crate::job::Job> $builder<'t, J> {
-            /// Runs this long after the storage has taken it, by the storage's clock, not at once.
+            /// Runs this long after the storage has taken it, by the storage's clock, not at once. Of
+            /// this and [`at`](Self::at) the last one counts.
             pub fn delay(mut self, wait: ::std::time::Duration) -> Self {
                 self.settings.due = $crate::job::Due::In(wait);
                 self

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::error::{Error, Result};
+
 /// Ten years: beyond it a date is no plan any more, and arithmetic on it would overflow somewhere.
 const LONGEST: Duration = Duration::from_secs(10 * 365 * 86_400);
 
@@ -23,7 +25,7 @@ pub enum Backoff {
     Linear {
         /// Added for each retry.
         step: Duration,
-        /// The longest wait.
+        /// The longest wait; `Duration::MAX` for no limit.
         max: Duration,
     },
     /// `base * factor^(n - 1)`, at most `max`, then shortened at random by up to `jitter` of itself.
@@ -32,7 +34,7 @@ pub enum Backoff {
         base: Duration,
         /// How much longer each time; 2 doubles.
         factor: f64,
-        /// The longest wait.
+        /// The longest wait; `Duration::MAX` for no limit.
         max: Duration,
         /// The share that is left to chance, from 0 to 1.
         jitter: f64,
@@ -45,6 +47,25 @@ pub enum Backoff {
 }
 
 impl Backoff {
+    /// Refuses numbers that mean nothing. JSON could not keep some of them: they would be read back as
+    /// something else, or not at all.
+    pub(crate) fn check(&self) -> Result<()> {
+        let Self::Exponential { factor, jitter, .. } = self else {
+            return Ok(());
+        };
+        if !factor.is_finite() || *factor <= 0.0 {
+            return Err(Error::Invalid(format!(
+                "the factor of an exponential backoff is a number above 0, not {factor}: 2 doubles each wait"
+            )));
+        }
+        if !(0.0..=1.0).contains(jitter) {
+            return Err(Error::Invalid(format!(
+                "the jitter of an exponential backoff is a share from 0 to 1, not {jitter}"
+            )));
+        }
+        Ok(())
+    }
+
     /// The wait before retry `n`, counted from 1. `luck`, from 0 to 1, is the share of chance.
     ///
     /// ```
@@ -151,6 +172,30 @@ mod tests {
         };
         assert!(wild.delay(3, 0.0) <= secs(9));
         assert_eq!(Backoff::Function(|_| Duration::MAX).delay(1, 0.0), LONGEST);
+    }
+
+    #[test]
+    fn numbers_that_mean_nothing_are_refused() {
+        let with = |factor, jitter| Backoff::Exponential {
+            base: secs(1),
+            factor,
+            max: Duration::MAX,
+            jitter,
+        };
+        assert!(with(2.0, 0.0).check().is_ok() && with(0.5, 1.0).check().is_ok());
+        for (factor, jitter) in [
+            (f64::NAN, 0.0),
+            (f64::INFINITY, 0.0),
+            (0.0, 0.0),
+            (-2.0, 0.0),
+        ] {
+            let error = with(factor, jitter).check().unwrap_err().to_string();
+            assert!(error.contains("factor"), "{error}");
+        }
+        for jitter in [f64::NAN, -0.1, 1.1] {
+            let error = with(2.0, jitter).check().unwrap_err().to_string();
+            assert!(error.contains("jitter"), "{error}");
+        }
     }
 
     #[test]

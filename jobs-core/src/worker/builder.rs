@@ -107,12 +107,19 @@ impl WorkerBuilder {
     /// How long to wait before a retry if neither the job nor its kind says so. Defaults to
     /// [`Backoff::Polynomial`].
     pub fn backoff(mut self, backoff: Backoff) -> Self {
+        let checked = backoff.check();
+        self.note(checked);
         self.config.retry.backoff = backoff;
         self
     }
 
-    /// How long one attempt may take if neither the job nor its kind says so. Defaults to no limit.
+    /// How long one attempt may take if neither the job nor its kind says so; more than zero. Defaults
+    /// to no limit.
     pub fn timeout(mut self, timeout: Duration) -> Self {
+        if timeout.is_zero() {
+            self.problems
+                .push("a timeout of zero would end every attempt before it starts".into());
+        }
         self.config.timeout = Some(timeout);
         self
     }

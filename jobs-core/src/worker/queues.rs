@@ -7,6 +7,13 @@ use crate::storage::QueueShare;
 /// The length of a turn of a queue with weight 1: large, so that it divides well.
 const TURN: usize = 5_040;
 
+/// The value, or its error among the problems.
+fn noted<T>(result: Result<T, impl ToString>, problems: &mut Vec<String>) -> Option<T> {
+    result
+        .map_err(|error| problems.push(error.to_string()))
+        .ok()
+}
+
 /// The queues of a worker.
 #[derive(Clone, Debug)]
 pub(super) enum Queues {
@@ -24,50 +31,45 @@ impl Default for Queues {
 
 impl Queues {
     pub(super) fn strict<N: Into<String>>(names: impl IntoIterator<Item = N>) -> Result<Self> {
-        let names = names
-            .into_iter()
-            .map(QueuePattern::new)
-            .collect::<Result<Vec<_>, _>>()?;
-        let queues = Self::Strict(names);
-        queues.check()?;
-        Ok(queues)
+        let mut problems = Vec::new();
+        let named = |name| noted(QueuePattern::new(name), &mut problems);
+        let queues = Self::Strict(names.into_iter().filter_map(named).collect());
+        queues.checked(problems)
     }
 
     pub(super) fn weighted<N: Into<String>>(
         weights: impl IntoIterator<Item = (N, u32)>,
     ) -> Result<Self> {
-        let weigh = |(name, weight): (N, u32)| Ok((QueuePattern::new(name)?, weight));
-        let queues = Self::Weighted(weights.into_iter().map(weigh).collect::<Result<Vec<_>>>()?);
-        queues.check()?;
-        if let Self::Weighted(weights) = &queues
-            && let Some((name, _)) = weights.iter().find(|(_, weight)| *weight == 0)
-        {
+        let mut problems = Vec::new();
+        let named = |(name, weight)| Some((noted(QueuePattern::new(name), &mut problems)?, weight));
+        let weights: Vec<_> = weights.into_iter().filter_map(named).collect();
+        for (name, _) in weights.iter().filter(|(_, weight)| *weight == 0) {
             let name = name.as_str();
-            return Err(Error::Setup(format!(
+            problems.push(format!(
                 "queue `{name}` has weight 0 and would never be served: leave it out, or give it 1"
-            )));
-        }
-        Ok(queues)
-    }
-
-    fn check(&self) -> Result<()> {
-        let patterns = self.patterns();
-        if patterns.is_empty() {
-            return Err(Error::Setup(
-                "the worker serves no queue: name at least one, or leave `queues` out to serve all"
-                    .into(),
             ));
         }
-        let twice = patterns
-            .iter()
-            .enumerate()
-            .find(|(at, name)| patterns[..*at].contains(name));
-        match twice {
-            Some((_, name)) => Err(Error::Setup(format!(
-                "queue `{}` is named twice",
-                name.as_str()
-            ))),
-            None => Ok(()),
+        Self::Weighted(weights).checked(problems)
+    }
+
+    /// All that is wrong, one problem a line.
+    fn checked(self, mut problems: Vec<String>) -> Result<Self> {
+        let patterns = self.patterns();
+        if patterns.is_empty() && problems.is_empty() {
+            problems.push(
+                "the worker serves no queue: name at least one, or leave `queues` out to serve all"
+                    .into(),
+            );
+        }
+        for (at, name) in patterns.iter().enumerate() {
+            if patterns[..at].contains(name) {
+                problems.push(format!("queue `{}` is named twice", name.as_str()));
+            }
+        }
+        if problems.is_empty() {
+            Ok(self)
+        } else {
+            Err(Error::Setup(problems.join("\n")))
         }
     }
 
@@ -218,5 +220,7 @@ mod tests {
         assert!(words(Queues::strict(["a", "a"])).contains("twice"));
         assert!(words(Queues::strict(["Mail"])).contains("[a-z0-9_.:-]"));
         assert!(words(Queues::weighted([("a", 0)])).contains("weight 0"));
+        let all = words(Queues::strict(["a b", "x", "x", "*y"]));
+        assert_eq!(all.lines().count(), 3, "{all}");
     }
 }

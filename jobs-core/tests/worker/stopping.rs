@@ -118,10 +118,17 @@ async fn a_wrong_setup_is_refused_with_all_its_mistakes() {
     let job = kind("for_a_wrong_setup", JobDefaults::NONE, |_| {
         Box::pin(async { done() })
     });
-    let worker = worker(&storage, vec![job]).queues(["Mail"]).concurrency(0);
+    let worker = worker(&storage, vec![job])
+        .queues(["Mail", "mail", "mail"])
+        .concurrency(0)
+        .timeout(Duration::ZERO);
     let error = worker.build().unwrap_err().to_string();
-    assert!(
-        error.contains("\"Mail\"") && error.contains("concurrency 0"),
-        "{error}"
-    );
+    for mistake in [
+        "\"Mail\"",
+        "named twice",
+        "concurrency 0",
+        "timeout of zero",
+    ] {
+        assert!(error.contains(mistake), "{error} should name {mistake}");
+    }
 }

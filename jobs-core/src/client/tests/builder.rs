@@ -139,6 +139,13 @@ async fn mistakes_are_told_when_it_is_awaited_and_nothing_is_stored() {
             .await,
         "cannot be stored",
     );
+    let growing = |factor| Backoff::Exponential {
+        base: Duration::from_secs(1),
+        factor,
+        max: Duration::MAX,
+        jitter: 0.0,
+    };
+    invalid(enqueue().backoff(growing(f64::NAN)).await, "not NaN");
     invalid(enqueue().timeout(Duration::ZERO).await, "timeout of zero");
     // The first mistake counts, and a good value after it does not hide it.
     invalid(
