@@ -12,7 +12,7 @@ use sqlx::{Row, SqliteConnection, SqliteExecutor};
 use uuid::Uuid;
 
 use jobs_core::Result;
-use jobs_core::job::{Priority, StoredOptions};
+use jobs_core::job::Priority;
 use jobs_core::storage::{ClaimRequest, Claimed, ClaimedJob};
 
 use crate::SqliteStorage;
@@ -337,19 +337,14 @@ fn claimed(
         args,
         queue: Arc::clone(&lane.queue),
         priority: Priority::new(i16::try_from(lane.priority).unwrap_or_default()),
+        // What does not parse was written by a later version, or by hand: the kind's own settings then
+        // hold. An error would keep everybody from this job and all behind it.
         options: options
-            .map(|text| read_options(id, text))
-            .transpose()?
+            .and_then(|text| serde_json::from_str(text).ok())
             .map(Box::new),
         attempt: row.try_get(6)?,
         lost: row.try_get(7)?,
         run: row.try_get(2)?,
         due_at: encode::time(row.try_get(1)?),
     }))
-}
-
-pub(crate) fn read_options(id: jobs_core::job::JobId, text: &str) -> fault::Result<StoredOptions> {
-    serde_json::from_str(text).map_err(|error| {
-        Fault::Unreadable(format!("the options of job {id} cannot be read: {error}"))
-    })
 }

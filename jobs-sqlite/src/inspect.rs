@@ -15,7 +15,6 @@ use jobs_core::storage::{
 };
 
 use crate::SqliteStorage;
-use crate::claim::read_options;
 use crate::clock;
 use crate::command::{holders, state};
 use crate::encode::{self, micros, time};
@@ -97,7 +96,9 @@ fn record(row: &SqliteRow, now: i64) -> fault::Result<JobRecord> {
     job.lost = row.try_get(8)?;
     job.run = row.try_get(9)?;
     if let Some(options) = options {
-        job.options = read_options(id, options)?;
+        job.options = serde_json::from_str(options).map_err(|error| {
+            Fault::Unreadable(format!("the options of job {id} cannot be read: {error}"))
+        })?;
     }
     job.created_at = time(row.try_get(11)?);
     job.due_at = time(due_at);

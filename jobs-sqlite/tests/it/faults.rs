@@ -9,7 +9,7 @@ use jobs_sqlite::SqliteStorage;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, Connection, SqlitePool};
 
-use crate::stage::{Folder, new_job};
+use crate::stage::{Folder, claim, new_job, worker};
 
 fn options(folder: &Folder) -> SqliteConnectOptions {
     SqliteConnectOptions::new().filename(folder.file())
@@ -104,6 +104,19 @@ async fn a_lock_that_is_given_up_in_time_is_waited_for() {
     assert!(!insert.is_finished(), "nothing is written beside a writer");
     lock.commit().await.unwrap();
     insert.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn options_that_cannot_be_read_keep_nobody_from_the_jobs() {
+    let folder = Folder::new();
+    let storage = folder.open().await;
+    storage.insert(&[new_job(), new_job()]).await.unwrap();
+    let mut other = options(&folder).connect().await.unwrap();
+    let spoil = "update jobs_job set options = '{\"backoff\": \"of a later version\"}'";
+    let spoiled = sqlx::query(spoil).execute(&mut other).await.unwrap();
+    assert_eq!(spoiled.rows_affected(), 2);
+    let (_, claimed) = claim(&storage, worker(&storage).await, 10).await;
+    assert_eq!(claimed.jobs.len(), 2);
 }
 
 #[tokio::test]
