@@ -10,7 +10,7 @@ use crate::{Error, Result, StorageHandle};
 /// |---|---|---|
 /// | `postgres://user:password@host/database` | PostgreSQL | `postgres` |
 /// | `sqlite://jobs.db` | a SQLite file, made if it is missing | `sqlite` |
-/// | `memory:` | this process's memory: for tests and examples | always there |
+/// | `memory:` | this process's memory, new and empty each time: for tests and examples | always there |
 ///
 /// For more than a URL can say (a schema, your own pool), each storage has a builder:
 /// `PgStorage::builder()`, `SqliteStorage::builder()`.
@@ -30,7 +30,11 @@ use crate::{Error, Result, StorageHandle};
 pub async fn connect(url: &str) -> Result<StorageHandle> {
     let scheme = url.split_once(':').map_or("", |(scheme, _)| scheme);
     match scheme {
-        "memory" => Ok(MemoryStorage::new().into()),
+        "memory" if matches!(url, "memory:" | "memory://") => Ok(MemoryStorage::new().into()),
+        "memory" => Err(Error::Setup(
+            "`memory:` takes no name: each call makes a new, empty storage; clone it to share it"
+                .into(),
+        )),
         "postgres" | "postgresql" => postgres(url).await,
         "sqlite" => sqlite(url).await,
         _ => Err(Error::Setup(unknown(scheme))),
@@ -102,5 +106,7 @@ mod tests {
     #[tokio::test]
     async fn memory_is_always_there() {
         assert_eq!(connect("memory:").await.unwrap().name(), "memory");
+        let error = connect("memory:mine").await.unwrap_err().to_string();
+        assert!(error.contains("clone it"), "{error}");
     }
 }
