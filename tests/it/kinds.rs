@@ -10,8 +10,23 @@ use crate::setup::Effects;
 /// The jobs of these kinds; all of them if none is named.
 pub(crate) fn named(kinds: &[String]) -> Vec<&'static JobEntry> {
     let mut entries = jobs![
-        abort, boom, explode, fails, heeds, hold, ignores, noop, note, rest, block, discards,
-        comes_back, snoozes
+        abort,
+        block,
+        boom,
+        comes_back,
+        discards,
+        disturbed,
+        explode,
+        fails,
+        heeds,
+        hold,
+        ignores,
+        noop,
+        not_a_number,
+        note,
+        renamed,
+        rest,
+        snoozes
     ];
     entries.retain(|entry| kinds.is_empty() || kinds.iter().any(|kind| kind == entry.kind));
     entries
@@ -124,6 +139,30 @@ pub(crate) async fn ignores(gate: String, effects: Data<Effects>, ctx: JobContex
     }
     effects.write("end", &ctx);
     ctx.run()
+}
+
+/// The first time, runs until it is told to stop, and fails.
+#[job(name = "e2e.disturbed", retries = 0)]
+pub(crate) async fn disturbed(effects: Data<Effects>, ctx: JobContext) -> Result<(), JobError> {
+    effects.write("start", &ctx);
+    if effects.of_job("start", ctx.id()).len() > 1 {
+        return Ok(());
+    }
+    ctx.cancellation().cancelled().await;
+    effects.write(if ctx.is_lost() { "lost" } else { "cancelled" }, &ctx);
+    Err("told to stop".into())
+}
+
+/// Answers what JSON cannot say.
+#[job(name = "e2e.not_a_number")]
+pub(crate) async fn not_a_number() -> f64 {
+    f64::NAN
+}
+
+/// Once had another name.
+#[job(name = "e2e.renamed", aliases("e2e.before"))]
+pub(crate) async fn renamed(effects: Data<Effects>, ctx: JobContext) {
+    effects.write("note", &ctx);
 }
 
 /// Sees no sense in trying again.

@@ -3,11 +3,11 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use jobs::{Client, JobId, State};
+use jobs::{Client, Error, JobId, State};
 use sqlx::{Connection, Executor, PgConnection};
 
 use crate::counters::assert_exact;
-use crate::kinds::{AT_ONCE, fails, note, rest};
+use crate::kinds::{AT_ONCE, disturbed, fails, note, rest};
 use crate::setup::{PATIENCE, Place, Proxy, Server, long, on_each, run, until};
 
 /// Enqueues without a pause until told to stop; answers what was acknowledged.
@@ -135,6 +135,56 @@ fn a_crash_of_the_server_is_lived_through() {
     let server = Server::start();
     let test = async |place: &Place| restart_under_load(place, async || server.crash().await).await;
     run(Place::on_server(&server.url), test);
+}
+
+#[test]
+fn an_outage_longer_than_a_worker_may_be_silent() {
+    let server = Server::start();
+    let test = async |place: &Place| outlast(place, &server).await;
+    run(Place::on_server(&server.url), test);
+}
+
+/// Workers that cannot be heard stop their jobs, since others may run them; nobody is taken for dead for
+/// the server's absence, and when it is back everything goes on.
+async fn outlast(place: &Place, server: &Server) {
+    let workers = [place.process(|_| {}).await, place.process(|_| {}).await];
+    let running = disturbed
+        .enqueue_many(vec![(); 10])
+        .on(&place.client)
+        .await
+        .unwrap();
+    let started = async || place.effects.of("start").len();
+    until("they run", PATIENCE, started, |count| *count == 10).await;
+    server.halt().await;
+    // Here, enqueueing is tried for a while, and then said to have failed.
+    let asked = Instant::now();
+    let error = note.enqueue(1).on(&place.client).await.unwrap_err();
+    assert!(matches!(error, Error::Unavailable { .. }), "{error}");
+    let took = asked.elapsed();
+    assert!(
+        took >= Duration::from_secs(3) && took < Duration::from_secs(30),
+        "{took:?}"
+    );
+    let lost = async || place.effects.of("lost").len();
+    until("they are told", PATIENCE, lost, |count| *count == 10).await;
+    server.go_on().await;
+    place.drained(PATIENCE).await;
+    for handle in running.handles() {
+        let record = handle.record().await.unwrap();
+        assert_eq!(
+            (record.state, record.attempt, record.lost),
+            (State::Succeeded, 1, 0),
+            "{record:?}"
+        );
+        assert_eq!(place.effects.of_job("start", handle.id()).len(), 2);
+    }
+    let living = place.storage.inspect().workers().await.unwrap();
+    assert_eq!(living.len(), 2, "{living:?}");
+    assert_exact(place).await;
+    for worker in workers {
+        worker.signal("TERM");
+        assert!(worker.ended(PATIENCE).await.success());
+    }
 }
 
 /// How long connections are tormented.

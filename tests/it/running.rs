@@ -3,11 +3,12 @@
 use std::time::{Duration, Instant};
 
 use jobs::inspect::JobRecord;
-use jobs::{AttemptOutcome, JobId, State};
+use jobs::{AttemptOutcome, Backoff, JobId, State};
 use jobs_core::job::NewJob;
 
 use crate::kinds::{
-    AT_ONCE, block, boom, comes_back, discards, explode, fails, hold, named, note, rest, snoozes,
+    AT_ONCE, block, boom, comes_back, discards, explode, fails, hold, named, not_a_number, note,
+    rest, snoozes,
 };
 use crate::setup::{PATIENCE, Place, on_each};
 
@@ -253,6 +254,67 @@ fn assert_due_in(record: &JobRecord, wait: Duration) {
         in_time <= wait && in_time + PATIENCE > wait,
         "due in {in_time:?}, not {wait:?}"
     );
+}
+
+on_each!(a_result_that_cannot_be_kept_is_explained: memory, sqlite, postgres);
+
+async fn a_result_that_cannot_be_kept_is_explained(place: &Place) {
+    let worker = place.worker(named(&[])).start().await.unwrap();
+    let handle = not_a_number.enqueue().on(&place.client).await.unwrap();
+    let record = handle.wait().await.unwrap();
+    assert_eq!(
+        (record.state, record.attempt, &record.result),
+        (State::Succeeded, 1, &None)
+    );
+    let reason = record.reason.unwrap();
+    assert!(
+        reason.contains("result") && reason.contains("NaN"),
+        "{reason}"
+    );
+    let error = handle.result().await.unwrap_err();
+    assert!(error.to_string().contains(&reason), "{error}");
+    worker.stop().await;
+}
+
+on_each!(an_old_name_is_known: memory, sqlite, postgres);
+
+async fn an_old_name_is_known(place: &Place) {
+    let job = NewJob::new(JobId::new(), "e2e.before", "{}");
+    let id = place.storage.insert(&[job]).await.unwrap()[0].id;
+    let worker = place
+        .worker(named(&["e2e.renamed".into()]))
+        .start()
+        .await
+        .unwrap();
+    let record = place.until_state(id, State::Succeeded).await;
+    assert_eq!((&*record.kind, record.attempt), ("e2e.before", 1));
+    worker.stop().await;
+}
+
+on_each!(a_list_of_delays_is_followed: memory, sqlite, postgres);
+
+async fn a_list_of_delays_is_followed(place: &Place) {
+    let worker = place.worker(named(&[])).start().await.unwrap();
+    let delays = Backoff::List(vec![Duration::ZERO, Duration::from_secs(3_600)].into());
+    let job = fails
+        .enqueue(9u32)
+        .backoff(delays)
+        .priority(jobs::Priority::HIGH)
+        .queue("q");
+    let handle = job.on(&place.client).await.unwrap();
+    // The first retry comes at once, the second after an hour, and so does the third.
+    for attempt in [2, 3] {
+        let retried =
+            |record: &JobRecord| record.state == State::Scheduled && record.attempt == attempt;
+        let record = place.until(handle.id(), retried).await;
+        assert_due_in(&record, Duration::from_secs(3_600));
+        assert_eq!(
+            (&*record.queue, record.priority),
+            ("q", jobs::Priority::HIGH)
+        );
+        place.client.run_now(handle.id()).await.unwrap();
+    }
+    worker.stop().await;
 }
 
 on_each!(a_failed_attempt_is_tried_again: memory, sqlite, postgres);

@@ -31,6 +31,16 @@ impl Server {
         self.run("restart", &["--crash"]).await;
     }
 
+    /// Stops the server until [`go_on`](Self::go_on).
+    pub(crate) async fn halt(&self) {
+        self.run("halt", &[]).await;
+    }
+
+    /// Starts the server that was stopped.
+    pub(crate) async fn go_on(&self) {
+        self.run("start", &[]).await;
+    }
+
     async fn run(&self, command: &'static str, more: &'static [&str]) {
         let name = self.name.clone();
         let run = tokio::task::spawn_blocking(move || script(command, &name, more));
