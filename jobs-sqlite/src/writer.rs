@@ -21,12 +21,13 @@ use jobs_core::storage::Wake;
 
 use crate::fault::{Fault, Result};
 use crate::queries::Queries;
+use crate::wake::Lookout;
 
 /// Most requests done in one transaction: their callers wait for each other.
 const MOST_AT_ONCE: usize = 256;
 
-/// How often to look whether another process has written, while somebody listens.
-const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// Below this, waiting for others is not worth a timer.
+const SLOW: Duration = Duration::from_millis(3);
 
 /// A future that borrows the connection of the transaction.
 pub(crate) type Doing<'t, T> = Pin<Box<dyn Future<Output = Result<T>> + Send + 't>>;
@@ -145,8 +146,7 @@ pub(crate) fn start(connection: SqliteConnection, settings: Settings) -> Writer 
         requests,
         connection: Some(connection),
         synchronous: None,
-        version: None,
-        look_at: Instant::now(),
+        lookout: Lookout::new(settings.options.get_filename()),
         last: (0, Duration::ZERO),
         settings,
     };
@@ -160,10 +160,7 @@ struct Task {
     connection: Option<SqliteConnection>,
     /// What `PRAGMA synchronous` was last set to.
     synchronous: Option<Durability>,
-    /// What `PRAGMA data_version` said last on this connection; it changes when another one commits.
-    version: Option<i64>,
-    /// When to look at it again.
-    look_at: Instant,
+    lookout: Lookout,
     /// How many requests were served together last, and how long it took.
     last: (usize, Duration),
     settings: Settings,
@@ -181,12 +178,16 @@ impl Task {
                     0 => break,
                     _ => self.serve_all(&mut batch).await,
                 },
-                () = tokio::time::sleep_until(self.look_at), if listening => {}
+                () = tokio::time::sleep_until(self.lookout.next), if listening => {}
                 () = listeners.notified(), if !listening => {}
             }
-            if listening && self.look_at <= Instant::now() {
-                self.look().await;
-                self.look_at = Instant::now() + LOOK_EVERY;
+            if !listening {
+                self.lookout.rest();
+            } else if let Some(connection) = &mut self.connection
+                && self.lookout.has_changed(connection).await
+            {
+                // Nobody listens any more: then nobody needs to know.
+                let _ = self.settings.wakes.send(Wake::Everything);
             }
         }
         if let Some(connection) = self.connection.take()
@@ -205,7 +206,7 @@ impl Task {
 
     /// Waits for more requests, if it is likely that they come: those who were answered together a moment
     /// ago are about to ask again, and whoever misses this commit waits for two. It takes a small part
-    /// of the time of a commit at most, and a caller who is alone never waits.
+    /// of the time of a commit at most, and where the disk is quick or the caller alone, none.
     async fn gather(&mut self, batch: &mut Vec<Box<dyn Request>>) {
         let (size, took) = self.last;
         let deadline = Instant::now() + took / 8;
@@ -214,28 +215,13 @@ impl Task {
                 batch.push(request);
                 continue;
             }
-            if batch.len() >= size {
+            if batch.len() >= size || took < SLOW {
                 return;
             }
             match tokio::time::timeout_at(deadline, self.requests.recv()).await {
                 Ok(Some(request)) => batch.push(request),
                 _ => return,
             }
-        }
-    }
-
-    /// Looks whether another connection has written, and tells those who listen.
-    async fn look(&mut self) {
-        let Some(connection) = &mut self.connection else {
-            return;
-        };
-        let query = sqlx::query_scalar("pragma data_version");
-        let seen: Option<i64> = query.fetch_one(connection).await.ok();
-        // After a failure, as after a change, anything may have happened.
-        let changed = seen.is_none() || (self.version.is_some() && self.version != seen);
-        self.version = seen;
-        if changed {
-            let _ = self.settings.wakes.send(Wake::Everything);
         }
     }
 
@@ -307,8 +293,7 @@ impl Task {
             None => {
                 self.synchronous = None;
                 // What others wrote meanwhile cannot be told from what we did.
-                self.version = None;
-                let _ = self.settings.wakes.send(Wake::Everything);
+                self.lookout.rest();
                 self.settings.options.connect().await?
             }
         };
