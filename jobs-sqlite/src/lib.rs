@@ -18,7 +18,7 @@
 //! # How it works
 //! The file is in WAL mode, so that reading and writing do not wait for each other. Each process writes
 //! through one connection, and what is asked for while a commit waits for the disk shares the next one.
-//! Several processes may use the file at once; a process learns within some 20 ms that another has
+//! Several processes may use the file at once; a process learns within some 25 ms that another has
 //! written. The file must be on a local disk: WAL does not work across a network.
 
 mod claim;

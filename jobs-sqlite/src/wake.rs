@@ -51,7 +51,7 @@ impl Hints {
 }
 
 /// How often to look whether another process has written, while somebody listens.
-const LOOK_EVERY: Duration = Duration::from_millis(20);
+const LOOK_EVERY: Duration = Duration::from_millis(25);
 
 /// File systems may be late by a tick of their clock with the time at which a file was changed.
 const TICK: Duration = Duration::from_millis(20);
