@@ -117,6 +117,14 @@ impl SqliteStorageBuilder {
 
     /// Opens the file. See [`SqliteStorage::connect`] for what can go wrong.
     pub async fn connect(self) -> Result<SqliteStorage> {
+        self.open_with(Queries::new).await
+    }
+
+    /// Opens the file, with the statements that are made for a prefix.
+    pub(crate) async fn open_with(
+        self,
+        statements: impl FnOnce(&str) -> Queries,
+    ) -> Result<SqliteStorage> {
         check_prefix(&self.prefix)?;
         let options = self.options()?;
         let file = options.get_filename().to_owned();
@@ -157,7 +165,7 @@ impl SqliteStorageBuilder {
         };
         let (wakes, _) = broadcast::channel(HINTS);
         let listeners = Arc::new(Notify::new());
-        let queries = Arc::new(Queries::new(&self.prefix));
+        let queries = Arc::new(statements(&self.prefix));
         let settings = Settings {
             queries: Arc::clone(&queries),
             options: writing.create_if_missing(false),

@@ -27,6 +27,8 @@ mod command;
 mod connect;
 mod encode;
 mod fault;
+#[cfg(test)]
+mod guards;
 mod insert;
 mod inspect;
 mod migrate;

@@ -55,6 +55,17 @@ macro_rules! queries {
                 }
             }
 
+            /// Takes something out of a statement, to see that it is missed.
+            #[cfg(test)]
+            pub(crate) fn replace(&mut self, name: &str, old: &str, new: &str) {
+                let statement = match name {
+                    $(stringify!($name) => &mut self.$name,)*
+                    _ => panic!("there is no statement {name}"),
+                };
+                assert!(statement.0.contains(old), "{name} has no {old:?}");
+                statement.0 = statement.0.replace(old, new).into();
+            }
+
             /// Each statement with its name.
             #[cfg(test)]
             pub(crate) fn all(&self) -> Vec<(&'static str, &Statement)> {

@@ -10,6 +10,8 @@ use jobs_core::storage::{
     ClaimRequest, Claimed, ClaimedJob, Flush, QueueShare, Settlement, Storage, WorkerInfo,
 };
 use jobs_sqlite::SqliteStorage;
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{ConnectOptions, Connection};
 
 /// A folder that is removed when the test ends.
 pub(crate) struct Folder(PathBuf);
@@ -38,7 +40,8 @@ impl Folder {
 }
 
 impl Folder {
-    /// Waits until nobody has the file open any more: the last one takes the log along.
+    /// Waits until nobody has the file open any more. The last one takes the log along, unless two left
+    /// at the same moment; so somebody else comes and goes.
     pub(crate) async fn settled(&self) {
         let log = self.0.join("jobs.db-wal");
         let patience = Instant::now();
@@ -48,6 +51,11 @@ impl Folder {
                 waited < Duration::from_secs(20),
                 "somebody keeps the file open"
             );
+            let options = SqliteConnectOptions::new().filename(self.file());
+            let mut visitor = options.connect().await.expect("the file opens");
+            let look = sqlx::query("select count(*) from sqlite_schema");
+            look.execute(&mut visitor).await.expect("it can be read");
+            visitor.close().await.expect("it can be left");
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
