@@ -66,7 +66,20 @@ pub use jobs_core::job::{
 };
 pub use jobs_core::storage::{MemoryStorage, Retention, StorageHandle};
 pub use jobs_core::worker::{RunningWorker, Worker, WorkerBuilder};
-pub use jobs_core::{Error, Result, jobs};
+pub use jobs_core::{Error, Result};
+
+/// ```
+/// use jobs::prelude::*;
+///
+/// #[job]
+/// async fn resize(image: i64) {}
+///
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> jobs::Result<()> {
+/// let worker = Worker::builder(jobs::connect("memory:").await?).jobs(jobs![resize]).start().await?;
+/// worker.stop().await;
+/// # Ok(()) }
+/// ```
+pub use jobs_core::jobs;
 
 /// Makes a job of a function.
 #[doc = include_str!("job.md")]

@@ -169,12 +169,35 @@ impl JobContext {
 
     /// Is cancelled when the job should stop: it was deleted, its worker shuts down, or its worker
     /// has lost it. What is returned afterwards is recorded only if the job is still this worker's.
+    ///
+    /// ```
+    /// # use jobs_core::handler::JobContext;
+    /// # use std::time::Duration;
+    /// async fn poll(ctx: JobContext) {
+    ///     while ctx.cancellation().run_until_cancelled(tokio::time::sleep(Duration::from_secs(5))).await.is_some() {
+    ///         // Look once more.
+    ///     }
+    /// }
+    /// ```
     pub fn cancellation(&self) -> CancellationToken {
         self.0.cancellation.clone()
     }
 
     /// Whether the job should stop. For plain functions, which cannot await
     /// [`cancellation`](Self::cancellation).
+    ///
+    /// ```
+    /// # use jobs_core::handler::{JobContext, JobError};
+    /// fn import(lines: Vec<String>, ctx: JobContext) -> Result<(), JobError> {
+    ///     for line in lines {
+    ///         if ctx.is_cancelled() {
+    ///             Err("cancelled half way")?;
+    ///         }
+    ///         // Import the line.
+    ///     }
+    ///     Ok(())
+    /// }
+    /// ```
     pub fn is_cancelled(&self) -> bool {
         self.0.cancellation.is_cancelled()
     }
@@ -192,7 +215,8 @@ impl JobContext {
         self.0.cancellation.cancel();
     }
 
-    /// A client of the storage that the job came from.
+    /// A client of the storage that the job came from. Inside a job it is also the default one, which
+    /// `.enqueue(..)` takes without being told.
     pub fn client(&self) -> &Client {
         &self.0.worker.client
     }
@@ -285,5 +309,118 @@ impl fmt::Debug for JobContext {
             .field("run", &self.run())
             .field("attempt", &self.attempt())
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use async_trait::async_trait;
+
+    use super::*;
+    use crate::handler::{JobEntry, expansion, perform};
+    use crate::job::{JobDefaults, NewJob};
+    use crate::lifecycle::Outcome;
+    use crate::storage::{Inserted, MemoryStorage};
+
+    /// A transaction that notes what it was given.
+    #[derive(Default)]
+    struct Noting(Vec<Settlement>);
+
+    #[async_trait]
+    impl Within<MemoryStorage> for Noting {
+        async fn insert(&mut self, _: &MemoryStorage, _: &[NewJob]) -> Result<Vec<Inserted>> {
+            unreachable!("nothing is enqueued here")
+        }
+
+        async fn complete(
+            &mut self,
+            _: &MemoryStorage,
+            _: WorkerId,
+            run: &Settlement,
+        ) -> Result<()> {
+            self.0.push(run.clone());
+            Ok(())
+        }
+    }
+
+    #[tokio::test]
+    async fn a_completion_is_a_success_of_this_very_run() {
+        let (ctx, mut tx) = (JobContext::for_test().attempt(3).build(), Noting::default());
+        assert!(!ctx.has_completed());
+        ctx.complete_within(&mut tx).await.unwrap();
+        ctx.complete_within_with(&mut tx, &[1, 2]).await.unwrap();
+        assert!(ctx.has_completed());
+        let [plain, with] = tx.0.as_slice() else {
+            panic!("{} settlements", tx.0.len())
+        };
+        assert_eq!(
+            (plain.job, plain.run, plain.attempt),
+            (ctx.id(), ctx.run(), 2)
+        );
+        assert_eq!(
+            plain.transition,
+            Transition::Succeed {
+                result: None,
+                note: None
+            }
+        );
+        let result = Some("[1,2]".into());
+        assert_eq!(with.transition, Transition::Succeed { result, note: None });
+    }
+
+    #[tokio::test]
+    async fn a_result_that_cannot_be_kept_completes_nothing() {
+        let (ctx, mut tx) = (JobContext::for_test().build(), Noting::default());
+        let error = ctx
+            .complete_within_with(&mut tx, &f64::NAN)
+            .await
+            .unwrap_err();
+        assert!(matches!(error, Error::Invalid(_)), "{error}");
+        assert!(tx.0.is_empty() && !ctx.has_completed());
+    }
+
+    /// Whoever completed its job in a transaction has its outcome refused; if it counts after all, that
+    /// transaction was rolled back.
+    #[tokio::test]
+    async fn success_after_a_completion_is_a_failure_if_it_counts() {
+        static ENTRY: JobEntry = JobEntry {
+            kind: "test",
+            aliases: &[],
+            file: file!(),
+            line: line!(),
+            module: module_path!(),
+            defaults: JobDefaults::NONE,
+            blocking: false,
+            arguments: &[],
+            requires: Vec::new,
+            retry_if: None,
+            perform: |ctx| {
+                perform(&ENTRY, ctx, |_: serde::de::IgnoredAny, ctx| async move {
+                    ctx.complete_within(&mut Noting::default()).await?;
+                    expansion::success(())
+                })
+            },
+        };
+        let outcome = (ENTRY.perform)(JobContext::for_test().build()).await;
+        let Outcome::Failed(failure) = outcome else {
+            panic!("{outcome:?}")
+        };
+        assert!(
+            failure.report.message.contains("was rolled back"),
+            "{}",
+            failure.report
+        );
+    }
+
+    #[test]
+    fn a_run_is_lost_alone_or_with_its_worker() {
+        let ctx = JobContext::for_test().build();
+        assert!(!ctx.is_lost() && !ctx.is_cancelled());
+        ctx.0.worker.set_lost(true);
+        assert!(ctx.is_lost());
+        ctx.0.worker.set_lost(false);
+        assert!(!ctx.is_lost());
+        ctx.revoke();
+        assert!(ctx.is_lost() && ctx.is_cancelled());
     }
 }

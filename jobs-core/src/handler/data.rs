@@ -132,6 +132,14 @@ impl Requirement {
 }
 
 /// The values that a worker was given for its jobs, one of each type.
+///
+/// ```
+/// # use jobs_core::handler::DataMap;
+/// let mut data = DataMap::new();
+/// data.insert("a greeting");
+/// assert_eq!(data.get(), Some("a greeting"));
+/// assert_eq!(data.get::<u64>(), None);
+/// ```
 #[derive(Default)]
 pub struct DataMap(HashMap<TypeId, Box<dyn Any + Send + Sync>>);
 

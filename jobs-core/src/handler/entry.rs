@@ -82,8 +82,8 @@ pub struct EntryRef(pub &'static JobEntry);
 
 inventory::collect!(EntryRef);
 
-/// A list of jobs: `jobs![send_welcome, mail::archive]`, for a worker that shall run these and no
-/// others.
+/// A list of jobs, for a worker that shall run these and no others. (A worker that is given none runs
+/// every job that is linked into the program.)
 #[macro_export]
 macro_rules! jobs {
     ($($job:expr),* $(,)?) => {

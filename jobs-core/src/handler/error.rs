@@ -101,11 +101,30 @@ impl JobError {
 
     /// An error that has the job run again after `delay` without having used an attempt: what it
     /// waits for is not there yet. Any number of times.
+    ///
+    /// ```
+    /// # use jobs_core::handler::JobError;
+    /// # use std::{path::Path, time::Duration};
+    /// async fn read(path: String) -> Result<String, std::io::Error> {
+    ///     if !Path::new(&path).exists() {
+    ///         // An ordinary error: any error type that can hold one will do.
+    ///         return Err(std::io::Error::other(JobError::snooze(Duration::from_secs(60))));
+    ///     }
+    ///     std::fs::read_to_string(path)
+    /// }
+    /// ```
     pub fn snooze(delay: Duration) -> Directive {
         Directive(Wish::Snooze(delay))
     }
 
     /// The error of type `E`, if it is one or was caused by one.
+    ///
+    /// ```
+    /// # use jobs_core::handler::JobError;
+    /// # use std::io;
+    /// let error = JobError::from(io::Error::from(io::ErrorKind::TimedOut));
+    /// assert_eq!(error.downcast_ref::<io::Error>().unwrap().kind(), io::ErrorKind::TimedOut);
+    /// ```
     pub fn downcast_ref<E: Error + Send + Sync + 'static>(&self) -> Option<&E> {
         #[cfg(feature = "anyhow")]
         if let Kept::Anyhow(error) = &self.error

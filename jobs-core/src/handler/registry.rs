@@ -6,7 +6,14 @@ use super::{DataMap, EntryRef, JobEntry};
 use crate::error::{Error, Result};
 use crate::job::{check_kind, check_queue, check_tag};
 
-/// All jobs that a worker can run.
+/// All jobs that a worker can run. A worker builds its own; build one to check in a test what a worker
+/// would say.
+///
+/// ```
+/// # use jobs_core::handler::{DataMap, Registry};
+/// let mistake = Registry::build(Registry::linked(), &DataMap::new()).unwrap_err();
+/// assert!(mistake.to_string().contains("no jobs"));
+/// ```
 #[derive(Clone, Debug)]
 pub struct Registry {
     entries: Vec<&'static JobEntry>,
