@@ -1,7 +1,7 @@
 //! Background jobs for Rust: typed by the compiler, kept in PostgreSQL or SQLite, fast and never lost.
 //! Annotate a function, enqueue it, and any number of workers on any number of machines run it.
 //!
-//! ```
+//! ```standalone_crate
 //! use jobs::prelude::*;
 //!
 //! #[job(queue = "mail", retries = 5, timeout = "30s")]
