@@ -4,13 +4,8 @@ use proc_macro2::TokenStream;
 use quote::quote;
 use syn::ext::IdentExt;
 
-use super::Expansion;
+use super::{Expansion, leniency};
 use crate::parameter::{Argument, Fallback, Text};
-
-/// What is generated from the user's names is not the user's to polish.
-pub(super) fn leniency() -> TokenStream {
-    quote!(#[allow(clippy::all, clippy::pedantic, clippy::nursery, dead_code, unused_lifetimes, unused_qualifications)])
-}
 
 impl Expansion<'_> {
     pub(super) fn arguments(&self) -> TokenStream {
@@ -82,7 +77,6 @@ impl Expansion<'_> {
             gates,
             ..
         } = self;
-        let leniency = leniency();
         let fields: Vec<_> = function
             .arguments()
             .map(|argument| &argument.field)
@@ -93,23 +87,19 @@ impl Expansion<'_> {
         let output = self.output();
         quote! {
             #[automatically_derived]
-            #leniency
             impl ::core::clone::Clone for #args #gates {
                 fn clone(&self) -> Self {
                     Self { #(#fields: ::core::clone::Clone::clone(&self.#fields)),* }
                 }
             }
             #[automatically_derived]
-            #leniency
             impl ::core::fmt::Debug for #args #gates {
                 fn fmt(&self, __f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
                     ::core::fmt::Formatter::debug_struct(__f, #name)#(.field(#names, &self.#fields))*.finish()
                 }
             }
-            #[allow(clippy::declare_interior_mutable_const)]
             const __DEFAULTS: #private::JobDefaults = #defaults;
             #[automatically_derived]
-            #leniency
             impl #private::Job for #args #gates {
                 const KIND: &'static str = #kind;
                 type Output = #output;

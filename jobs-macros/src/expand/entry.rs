@@ -6,7 +6,6 @@ use syn::Type;
 use syn::spanned::Spanned;
 
 use super::Expansion;
-use super::arguments::leniency;
 use crate::parameter::{Argument, Parameter, Text};
 use crate::types::{self, Injection};
 
@@ -21,12 +20,12 @@ impl Expansion<'_> {
             gates,
             ..
         } = self;
-        let (ident, leniency) = (&function.ident, leniency());
+        let ident = &function.ident;
         let (injectors, perform) = (self.injectors(), self.perform());
         let (aliases, blocking) = (&options.aliases, !function.is_async);
         let arguments = function.arguments().map(|argument| {
-            let (name, ty) = (argument.stored_name(), &argument.ty);
-            quote!(#private::Argument::new(#name, ::core::stringify!(#ty)))
+            let (name, ty) = (argument.stored_name(), types::text(&argument.ty));
+            quote!(#private::Argument::new(#name, #ty))
         });
         let requires = self.requires();
         // Where the compiler says that an argument cannot be stored.
@@ -40,7 +39,6 @@ impl Expansion<'_> {
             #injectors
             #perform
             #retry_if
-            #leniency
             static __ENTRY: #private::JobEntry = #private::JobEntry {
                 kind: #kind,
                 aliases: &[#(#aliases),*],
@@ -56,7 +54,6 @@ impl Expansion<'_> {
             };
             #private::inventory::submit! { #private::EntryRef(&__ENTRY) }
             #[automatically_derived]
-            #leniency
             impl #private::JobFn for #ident #gates {
                 type Job = #args;
                 fn entry(&self) -> &'static #private::JobEntry { &__ENTRY }
@@ -112,7 +109,6 @@ impl Expansion<'_> {
             gates,
             ..
         } = self;
-        let leniency = leniency();
         let mut injections = Vec::new();
         let mut passed = Vec::new();
         for parameter in &function.parameters {
@@ -132,7 +128,6 @@ impl Expansion<'_> {
         }
         let called = self.called(&passed);
         quote! {
-            #leniency
             fn __perform(__ctx: #private::JobContext) -> #private::BoxFuture<'static, #private::Outcome> #gates {
                 #private::perform(&__ENTRY, __ctx, |__args: #args, __ctx: #private::JobContext| async move {
                     #(#injections)*

@@ -5,7 +5,6 @@ use quote::{format_ident, quote, quote_spanned};
 use syn::ReturnType;
 
 use super::Expansion;
-use super::arguments::leniency;
 use crate::parameter::{Argument, Parameter, Text};
 
 impl Expansion<'_> {
@@ -41,7 +40,7 @@ impl Expansion<'_> {
             gates,
             ..
         } = self;
-        let (vis, ident, leniency) = (&function.vis, &function.ident, leniency());
+        let (vis, ident) = (&function.vis, &function.ident);
         let names: Vec<_> = function
             .arguments()
             .map(|argument| &argument.name)
@@ -50,11 +49,10 @@ impl Expansion<'_> {
         let value = self.value(names.iter().copied());
         let many = self.many();
         quote! {
-            #leniency
             impl #ident {
                 /// Enqueues the job, once the builder that this returns is awaited.
                 #vis fn enqueue(self, #(#names: #types),*) -> #private::Enqueue<'static, #args> #gates {
-                    #private::Enqueue::new(#value)
+                    #private::Enqueue::new(self.call(#(#names),*))
                 }
 
                 /// The job as a value, to be enqueued elsewhere.
@@ -66,7 +64,6 @@ impl Expansion<'_> {
                 #many
             }
 
-            #leniency
             impl #args {
                 /// Enqueues the job, once the builder that this returns is awaited.
                 #vis fn enqueue(self) -> #private::Enqueue<'static, Self> #gates {
@@ -155,7 +152,7 @@ impl Expansion<'_> {
         let Self {
             function, private, ..
         } = self;
-        let (ident, hidden, leniency) = (&function.ident, function.hidden_ident(), leniency());
+        let (ident, hidden) = (&function.ident, function.hidden_ident());
         let borrows = function
             .arguments()
             .any(|argument| argument.text == Text::Borrowed);
@@ -190,7 +187,6 @@ impl Expansion<'_> {
         };
         quote! {
             #[automatically_derived]
-            #leniency
             impl ::core::ops::Deref for #ident {
                 type Target = #target;
                 fn deref(&self) -> &Self::Target {

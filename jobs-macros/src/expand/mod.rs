@@ -45,9 +45,8 @@ struct Expansion<'a> {
 pub(crate) fn whole(options: &Options, function: &Function) -> TokenStream {
     let this = Expansion::new(options, function);
     let (arguments, front) = (this.arguments(), this.front());
-    let hidden = function.hidden();
-    let inside = [
-        hidden,
+    let (hidden, leniency) = (function.hidden(), leniency());
+    let generated = [
         this.assertions(),
         this.arguments_impls(),
         this.front_impls(),
@@ -58,9 +57,17 @@ pub(crate) fn whole(options: &Options, function: &Function) -> TokenStream {
         #arguments
         #front
         #(#cfgs)*
-        #[allow(deprecated)]
-        const _: () = { #(#inside)* };
+        const _: () = {
+            #hidden
+            #leniency
+            const _: () = { #(#generated)* };
+        };
     }
+}
+
+/// What is generated of the user's names is not the user's to polish.
+fn leniency() -> TokenStream {
+    quote!(#[allow(clippy::all, clippy::pedantic, clippy::nursery, dead_code, deprecated, unused_imports, unused_lifetimes, unused_qualifications)])
 }
 
 impl<'a> Expansion<'a> {
@@ -134,7 +141,6 @@ impl<'a> Expansion<'a> {
         });
         let output = self.output_assertion();
         quote! {
-            #[allow(unused_imports)]
             use #private::Unknown as _;
             #(#arguments)*
             #output

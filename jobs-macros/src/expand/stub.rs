@@ -5,8 +5,7 @@ use proc_macro2::TokenStream;
 use quote::{format_ident, quote};
 use syn::ext::IdentExt;
 
-use super::Expansion;
-use super::arguments::leniency;
+use super::{Expansion, leniency};
 use crate::function::Function;
 use crate::options::Options;
 

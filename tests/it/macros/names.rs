@@ -165,6 +165,16 @@ async fn raw_names_and_underscores_are_not_stored() {
     worker.stop().await;
 }
 
+#[job]
+fn typed(
+    list: Vec<Option<String>>,
+    text: &str,
+    map: std::collections::BTreeMap<String, (u8, [u8; 2])>,
+    ctx: JobContext,
+) -> usize {
+    list.len() + text.len() + map.len() + ctx.tags().len()
+}
+
 #[test]
 fn entries_say_where_they_are_and_what_they_take() {
     let entry = jobs![r#match][0];
@@ -180,6 +190,17 @@ fn entries_say_where_they_are_and_what_they_take() {
         .nth(entry.line as usize - 1);
     assert_eq!(source, Some("async fn r#match(r#type: String) -> String {"));
     assert!(!entry.blocking);
+    let types: Vec<_> = jobs![typed][0]
+        .arguments
+        .iter()
+        .map(|argument| argument.type_text)
+        .collect();
+    let written = [
+        "Vec<Option<String>>",
+        "&str",
+        "std::collections::BTreeMap<String, (u8, [u8; 2])>",
+    ];
+    assert_eq!(types, written);
 }
 
 mod twice {
