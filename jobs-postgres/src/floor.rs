@@ -81,6 +81,8 @@ pub(crate) struct Plan {
     pub(crate) starts: Vec<Key>,
     effort: Effort,
     generation: u64,
+    /// The latest answer that was known when this was made.
+    after: Option<DateTime<Utc>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -127,6 +129,7 @@ impl Floors {
             starts: Vec::with_capacity(lanes.len()),
             effort: Effort::Usual,
             generation: self.generation,
+            after: self.last,
         };
         if due(self.next_sweep) {
             plan.effort = Effort::Sweep;
@@ -161,19 +164,23 @@ impl Floors {
         if plan.generation != self.generation {
             return;
         }
-        if self.last.is_some_and(|last| snapshot.at < last - MARGIN) {
+        if plan.after.is_some_and(|after| snapshot.at < after - MARGIN) {
             // The server's clock was put back, or this is another server.
             self.reset();
             return;
         }
-        self.last = self.last.max(Some(snapshot.at));
-        self.settle(snapshot);
         let pause = cost * BUDGET;
         match plan.effort {
             Effort::Usual => {}
             Effort::CatchUp => self.next_catch_up = Some(now + pause),
             Effort::Sweep => self.next_sweep = Some(now + pause.max(SWEEP)),
         }
+        if self.last.is_some_and(|last| snapshot.at < last) {
+            // Another claim began later and was answered earlier: it saw what this one saw, and what it had to leave this one took.
+            return;
+        }
+        self.last = Some(snapshot.at);
+        self.settle(snapshot);
         let settled = self
             .settled
             .map_or(Key::START, |at| Key::at(at).earlier(MARGIN));
@@ -366,6 +373,27 @@ mod tests {
         bench.claim(5_010, 10, 10, Seen::All);
         bench.claim(4_000, 10, 10, Seen::All);
         assert_eq!(bench.plan(5_020), Key::START);
+    }
+
+    #[test]
+    fn of_two_claims_at_once_the_later_one_counts() {
+        let mut bench = Bench::new();
+        bench.claim(0, 10, 10, Seen::All);
+        bench.claim(20, 10, 10, Seen::All);
+        let plan = bench.floors.plan(&lanes(), bench.start);
+        bench.claim(60, 10, 10, Seen::All);
+        let before = bench.plan(70);
+        let snapshot = Snapshot {
+            at: at(40),
+            xmin: 10,
+            xmax: 10,
+        };
+        let (cost, now) = (Duration::ZERO, bench.start);
+        let seen = [Seen::UpTo(key(-1_000))];
+        bench
+            .floors
+            .learn(&plan, &lanes(), &seen, snapshot, cost, now);
+        assert_eq!(bench.plan(70), before);
     }
 
     #[test]

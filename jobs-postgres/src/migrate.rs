@@ -10,7 +10,7 @@ use sqlx::{AssertSqlSafe, Row};
 
 use crate::pool::Lease;
 use crate::schema::Schema;
-use crate::store::Store;
+use crate::store::{MINUTES, Store};
 
 /// Every migration there is; its version is its place, counted from 1.
 const MIGRATIONS: [(&str, &str); 1] = [("0001_core", include_str!("migrations/0001_core.sql"))];
@@ -51,6 +51,8 @@ pub(crate) async fn migrate(store: &Store) -> Result<()> {
         Some(newer) if newer > VERSION => return Err(newer_tables(store, newer)),
         _ => {}
     }
+    // Another process may be at it, and a large upgrade takes its time.
+    lease.patience = MINUTES;
     lease.begin(&doing).await?;
     let lock = format!(
         "select pg_advisory_xact_lock(hashtext('{}'), 0)",

@@ -91,6 +91,7 @@ impl Pool {
             // Nothing was asked of it yet.
             sound: true,
             in_transaction: false,
+            patience: PATIENCE,
         })
     }
 
@@ -160,6 +161,8 @@ pub(crate) struct Lease<'p> {
     loan: Loan,
     sound: bool,
     in_transaction: bool,
+    /// How long a statement may go without an answer.
+    pub(crate) patience: Duration,
 }
 
 /// A statement that failed.
@@ -185,22 +188,23 @@ impl Lease<'_> {
         query: Statement,
     ) -> Result<Vec<PgRow>, Failure> {
         self.sound = false;
-        let answer = timeout(PATIENCE, query.fetch_all(self.connection())).await;
+        let answer = timeout(self.patience, query.fetch_all(self.connection())).await;
         self.judge(doing, answer)
     }
 
     /// Sends a statement that answers with one row.
     pub(crate) async fn row(&mut self, doing: &str, query: Statement) -> Result<PgRow, Failure> {
         self.sound = false;
-        let answer = timeout(PATIENCE, query.fetch_one(self.connection())).await;
+        let answer = timeout(self.patience, query.fetch_one(self.connection())).await;
         self.judge(doing, answer)
     }
 
     /// Sends text that may hold several statements, without parameters.
     pub(crate) async fn script(&mut self, doing: &str, sql: Arc<str>) -> Result<(), Failure> {
         self.sound = false;
+        let patience = self.patience;
         let script = sqlx::raw_sql(AssertSqlSafe(sql)).execute(self.connection());
-        let answer = timeout(PATIENCE, script).await;
+        let answer = timeout(patience, script).await;
         self.judge(doing, answer).map(drop)
     }
 
@@ -249,7 +253,7 @@ impl Lease<'_> {
                 self.pool.note_loss();
                 return Err(Failure {
                     code: None,
-                    error: no_answer(doing, PATIENCE),
+                    error: no_answer(doing, self.patience),
                 });
             }
         };

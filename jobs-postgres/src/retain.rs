@@ -88,7 +88,7 @@ async fn patiently(
     statement: impl Fn() -> Statement,
 ) -> Result<sqlx::postgres::PgRow, Failure> {
     for _ in 1..TRIES {
-        match store.row(doing, statement()).await {
+        match store.slow_row(doing, statement()).await {
             Err(failure) if matches!(failure.error, Error::Conflict { .. }) => {
                 tokio::time::sleep(PAUSE).await;
             }
@@ -98,7 +98,7 @@ async fn patiently(
             answer => return answer,
         }
     }
-    store.row(doing, statement()).await
+    store.slow_row(doing, statement()).await
 }
 
 /// Until when a job must have ended to be over, for each state.
@@ -205,7 +205,9 @@ async fn expire(
     loop {
         let statement = store.statement(&store.sql.expire).bind(from).bind(to);
         let statement = cutoffs.bind(statement).bind(CHUNK);
-        let row = store.row("remove jobs that are over", statement).await?;
+        let row = store
+            .slow_row("remove jobs that are over", statement)
+            .await?;
         let ids: Vec<Uuid> = row.get("ids");
         gone += ids.len() as u64;
         match ids.last() {

@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use jobs_core::Result;
@@ -17,6 +18,9 @@ use crate::pool::{Failure, Lease, Pool, Statement};
 use crate::schema::{Schema, Statements};
 use crate::tick::Folded;
 use crate::wake::Wakes;
+
+/// How long upkeep may go without an answer.
+pub(crate) const MINUTES: Duration = Duration::from_secs(600);
 
 /// What all clones of a storage share.
 pub(crate) struct Store {
@@ -69,6 +73,23 @@ impl Store {
     pub(crate) async fn row(&self, doing: &str, statement: Statement) -> Result<PgRow, Failure> {
         let mut lease = self.lease(doing).await?;
         // Without named statements two messages must reach the same server connection.
+        if self.poll_only {
+            lease.begin(doing).await?;
+            let row = lease.row(doing, statement).await?;
+            lease.commit(doing).await?;
+            return Ok(row);
+        }
+        lease.row(doing, statement).await
+    }
+
+    /// The same for what may take minutes.
+    pub(crate) async fn slow_row(
+        &self,
+        doing: &str,
+        statement: Statement,
+    ) -> Result<PgRow, Failure> {
+        let mut lease = self.lease(doing).await?;
+        lease.patience = MINUTES;
         if self.poll_only {
             lease.begin(doing).await?;
             let row = lease.row(doing, statement).await?;

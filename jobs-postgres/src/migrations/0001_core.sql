@@ -181,6 +181,17 @@ create function jobs.new_id() returns uuid language sql volatile as $fn$
       from (select (extract(epoch from clock_timestamp()) * 1000000)::bigint as us) now
 $fn$;
 
+-- Long arguments and results are compressed with lz4 where the server can (14 and later, if built with it): what pglz takes for that is
+-- as much as all else that storing such a job takes.
+create function jobs.compress_quickly(name text) returns void language plpgsql as $fn$
+begin
+    execute format('alter table jobs.%I alter column args set compression lz4, alter column result set compression lz4', name);
+exception when syntax_error or feature_not_supported then
+    null;
+end
+$fn$;
+select jobs.compress_quickly('job_default');
+
 -- Makes the partition of one day (UTC), with what has landed in the default partition of it meanwhile. Answers false
 -- if there are so many of those that moving them would take long: that day then stays in the default.
 create function jobs.make_day(day date) returns boolean language plpgsql set lock_timeout = '20ms' as $fn$
@@ -199,6 +210,7 @@ begin
     end if;
     execute format('create table jobs.%I (like jobs.job including defaults, primary key (id)) with (fillfactor = 42, '
                    'autovacuum_vacuum_scale_factor = 0.5, autovacuum_vacuum_insert_scale_factor = 0.5)', name);
+    perform jobs.compress_quickly(name);
     execute format('with strays as (delete from jobs.job_default where id >= %L and id < %L returning *) '
                    'insert into jobs.%I select * from strays', low, high, name);
     execute format('alter table jobs.job attach partition jobs.%I for values from (%L) to (%L)', name, low, high);
