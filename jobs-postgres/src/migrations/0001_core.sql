@@ -385,12 +385,10 @@ begin
              where b.id = job;
             insert into jobs.stat_delta (queue, kind, left_succeeded, left_failed, left_deleted)
             values (j.queue, j.kind, (j.state = 2)::int, (j.state = 3)::int, (j.state = 4)::int);
-        elsif p_verb = 'run_now' and from_state in ('scheduled', 'enqueued')
+        elsif p_verb = 'run_now' and from_state = 'scheduled'
            or p_verb = 'reschedule' and from_state in ('scheduled', 'enqueued') then
-            due := case when p_verb = 'reschedule'
-                        then greatest(coalesce(p_due_at, clock_timestamp() + make_interval(secs => p_due_in)), clock_timestamp())
-                        when from_state = 'scheduled' then clock_timestamp()
-                        else j.run_at end;
+            due := case when p_verb = 'run_now' then clock_timestamp()
+                        else greatest(coalesce(p_due_at, clock_timestamp() + make_interval(secs => p_due_in)), clock_timestamp()) end;
             update jobs.job b set run = b.run + 1, settled = false, run_at = due where b.id = job;
         end if;
         if due is not null then
@@ -403,7 +401,10 @@ begin
             queue := j.queue;
             priority := j.priority;
         elsif has_ticket and to_state is null then
-            -- The verb does not apply: the ticket goes back to where it was.
+            -- The verb does not apply, or has nothing to do: the ticket goes back to where it was.
+            if p_verb = 'run_now' then
+                to_state := from_state;
+            end if;
             insert into jobs.ticket (queue, priority, run_at, job_id, run, kind)
             values (j.queue, j.priority, j.run_at, job, j.run, j.kind);
         end if;
