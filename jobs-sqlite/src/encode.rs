@@ -1,11 +1,13 @@
 //! Batches as JSON arrays of arrays, which `json_each` turns into rows: one statement and one trip to the
 //! driver's thread for any number of jobs.
 
+use std::io;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde::ser::{SerializeSeq, Serializer};
+use serde_json::ser::{CharEscape, CompactFormatter, Formatter};
 use uuid::Uuid;
 
 use crate::fault::{Fault, Result};
@@ -13,7 +15,7 @@ use crate::fault::{Fault, Result};
 /// The rows as the text of one JSON array.
 pub(crate) fn rows<T: Serialize>(rows: impl IntoIterator<Item = T>) -> Result<String> {
     let mut text = Vec::with_capacity(256);
-    let mut serializer = serde_json::Serializer::new(&mut text);
+    let mut serializer = serde_json::Serializer::with_formatter(&mut text, WithoutNul);
     let write = || -> serde_json::Result<()> {
         let mut array = serializer.serialize_seq(None)?;
         for row in rows {
@@ -21,8 +23,27 @@ pub(crate) fn rows<T: Serialize>(rows: impl IntoIterator<Item = T>) -> Result<St
         }
         array.end()
     };
-    write().map_err(|error| Fault::Unreadable(error.to_string()))?;
-    String::from_utf8(text).map_err(|error| Fault::Unreadable(error.to_string()))
+    write().map_err(|error| Fault::Refused(error.to_string()))?;
+    String::from_utf8(text).map_err(|error| Fault::Refused(error.to_string()))
+}
+
+/// JSON without NUL characters: SQLite would silently end a text at the first one.
+struct WithoutNul;
+
+impl Formatter for WithoutNul {
+    fn write_char_escape<W: io::Write + ?Sized>(
+        &mut self,
+        writer: &mut W,
+        escape: CharEscape,
+    ) -> io::Result<()> {
+        match escape {
+            CharEscape::AsciiControl(0) => Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                "SQLite cannot keep a text with a NUL character in it",
+            )),
+            escape => CompactFormatter.write_char_escape(writer, escape),
+        }
+    }
 }
 
 /// A UUID as `unhex()` takes it.

@@ -14,6 +14,8 @@ pub(crate) enum Fault {
     Driver(Arc<sqlx::Error>),
     /// The file holds something that this version cannot read.
     Unreadable(String),
+    /// A value that SQLite could not keep as it is.
+    Refused(String),
     /// The run is not the worker's any more.
     NotYours { job: JobId, run: i32 },
     /// The task that writes has ended.
@@ -65,7 +67,7 @@ impl Fault {
     /// Whether the connection is as good as before once the transaction is rolled back.
     pub(crate) fn leaves_connection_sound(&self) -> bool {
         match self {
-            Self::Unreadable(_) | Self::NotYours { .. } => true,
+            Self::Unreadable(_) | Self::Refused(_) | Self::NotYours { .. } => true,
             Self::Stopped => false,
             Self::Driver(_) => matches!(
                 self.code(),
@@ -112,7 +114,7 @@ impl Fault {
         let source = Box::new(Cause(self.clone()));
         let doing = doing.to_owned();
         match (self, kind) {
-            (Self::NotYours { .. }, _) => Error::Rejected { doing, source },
+            (Self::NotYours { .. } | Self::Refused(_), _) => Error::Rejected { doing, source },
             (Self::Stopped, _) => Error::Unavailable { doing, source },
             (Self::Unreadable(_), _) => Error::Storage { doing, source },
             (Self::Driver(_), Some(code::BUSY | code::LOCKED | code::SCHEMA | code::INTERRUPT)) => {
@@ -154,7 +156,7 @@ impl fmt::Display for Fault {
                 ),
                 _ => error.fmt(f),
             },
-            Self::Unreadable(what) => f.write_str(what),
+            Self::Unreadable(what) | Self::Refused(what) => f.write_str(what),
             Self::NotYours { job, run } => write!(
                 f,
                 "run {run} of job {job} is not this worker's any more: roll back"

@@ -34,7 +34,7 @@ impl NewRows {
         let instant = encode::time(now);
         let rows: Result<Vec<_>, serde_json::Error> =
             jobs.iter().map(|job| row(job, instant)).collect();
-        let rows = rows.map_err(|error| fault::Fault::Unreadable(error.to_string()))?;
+        let rows = rows.map_err(|error| fault::Fault::Refused(error.to_string()))?;
         Ok(Self {
             rows: encode::rows(rows)?.into(),
             now,

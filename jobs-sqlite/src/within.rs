@@ -84,7 +84,7 @@ async fn complete(
 ) -> fault::Result<()> {
     const MINUTE: i64 = 60_000_000;
     let Transition::Succeed { result, note } = &run.transition else {
-        return Err(Fault::Unreadable(
+        return Err(Fault::Refused(
             "only a run that succeeded can be completed within a transaction".into(),
         ));
     };

@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use jobs_core::Error;
 use jobs_core::job::{JobId, NewJob};
+use jobs_core::lifecycle::Transition;
 use jobs_core::storage::{Inspect, Storage};
 use jobs_sqlite::SqliteStorage;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, Connection, SqlitePool};
 
-use crate::stage::{Folder, claim, new_job, worker};
+use crate::stage::{Folder, claim, flush, new_job, worker};
 
 fn options(folder: &Folder) -> SqliteConnectOptions {
     SqliteConnectOptions::new().filename(folder.file())
@@ -117,6 +118,31 @@ async fn options_that_cannot_be_read_keep_nobody_from_the_jobs() {
     assert_eq!(spoiled.rows_affected(), 2);
     let (_, claimed) = claim(&storage, worker(&storage).await, 10).await;
     assert_eq!(claimed.jobs.len(), 2);
+}
+
+#[tokio::test]
+async fn a_text_that_cannot_be_kept_is_refused() {
+    let folder = Folder::new();
+    let storage = folder.open().await;
+    let bad = NewJob::new(JobId::new(), "noop", "{\"text\":\"a\0b\"}");
+    let error = storage.insert(&[new_job(), bad]).await.unwrap_err();
+    assert!(matches!(error, Error::Rejected { .. }), "{error:?}");
+    assert!(error.to_string().contains("NUL"), "{error}");
+    assert_eq!(storage.counts().await.unwrap().enqueued, 0);
+
+    let job = NewJob::new(JobId::new(), "noop", r#"{"text":"a\u0000b\\u0000\u001f"}"#);
+    storage.insert(std::slice::from_ref(&job)).await.unwrap();
+    let worker = worker(&storage).await;
+    let (id, claimed) = claim(&storage, worker, 1).await;
+    assert_eq!(claimed.jobs[0].args, job.args, "an escaped one is fine");
+    let mut flush = flush(worker, id, &claimed.jobs);
+    flush.settlements[0].transition = Transition::Snooze {
+        delay: Duration::ZERO,
+        reason: "a\0b".into(),
+    };
+    let error = storage.settle(&flush).await.unwrap_err();
+    assert!(matches!(error, Error::Rejected { .. }), "{error:?}");
+    assert_eq!(storage.counts().await.unwrap().processing, 1);
 }
 
 #[tokio::test]
