@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{Mutex as AsyncMutex, Notify};
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
@@ -44,9 +44,6 @@ pub(super) struct Crew {
     pub(super) runner_ended: Notify,
     /// Drops what still runs.
     pub(super) abort: CancellationToken,
-    /// Held while a job runs that is on its last chance: one at a time, so that the next death can be
-    /// blamed on it.
-    pub(super) suspect: AsyncMutex<()>,
     unknown: Mutex<Unknown>,
 }
 
@@ -111,7 +108,6 @@ impl Crew {
             check_revoked: Notify::new(),
             runner_ended: Notify::new(),
             abort: CancellationToken::new(),
-            suspect: AsyncMutex::new(()),
             unknown: Mutex::default(),
         }
     }

@@ -20,7 +20,7 @@ use super::held::{Next, Taken};
 use super::running::{Cancelled, Run};
 use crate::handler::{ContextParts, JobContext, JobEntry, catch_panic};
 use crate::job::{AttemptOutcome, ErrorReport, StoredOptions};
-use crate::lifecycle::{Advice, Failure, LOST_LIMIT, Outcome, RetryPolicy, is_last_chance};
+use crate::lifecycle::{Advice, Failure, Outcome, RetryPolicy};
 
 /// How many jobs in a row a runner runs before it lets other tasks of the process have the thread.
 const IN_A_ROW: usize = 16;
@@ -37,6 +37,15 @@ impl Drop for Place<'_> {
             self.crew.held.runner_dropped();
         }
         self.crew.runner_ended.notify_waiters();
+    }
+}
+
+/// Lets the next job run that is on its last chance, however this one ends.
+struct Risk<'a>(&'a Crew);
+
+impl Drop for Risk<'_> {
+    fn drop(&mut self) {
+        self.0.held.risk_is_over();
     }
 }
 
@@ -80,16 +89,16 @@ impl Crew {
     }
 
     async fn run_job(&self, taken: Taken) {
+        let risk = taken.is_on_its_last_chance().then(|| Risk(self));
         let Some(entry) = self.registry.find(&taken.job.kind) else {
             // Looked up when it was claimed, in the same registry.
             return self.settle_unstarted(&taken, released("its kind is not known"));
         };
-        if !is_last_chance(taken.job.lost, LOST_LIMIT) {
+        if risk.is_none() {
             return self.attempt(entry, taken).await;
         }
         // One more death and this job is Failed. Tell the others before starting it: should this worker
         // die too, this job alone is to blame, and not one that merely ran beside another.
-        let _one_at_a_time = self.suspect.lock().await;
         if let Err(error) = self.storage.suspect(self.id, Some(taken.job.id)).await {
             debug!(%error, job = %taken.job.id, "not started: its risk could not be noted");
             return self.settle_unstarted(&taken, released("the storage was away"));

@@ -10,7 +10,11 @@ use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use crate::job::ClaimId;
+use crate::lifecycle::{LOST_LIMIT, is_last_chance};
 use crate::storage::ClaimedJob;
+
+/// How many jobs wait apart before no more are claimed: they are held in memory.
+const MOST_APART: usize = 1_000;
 
 /// A job in this worker's hands.
 #[derive(Debug)]
@@ -18,6 +22,13 @@ pub(super) struct Taken {
     pub(super) job: ClaimedJob,
     pub(super) claim: ClaimId,
     pub(super) taken: Instant,
+}
+
+impl Taken {
+    /// Whether it is Failed if one more worker dies with it.
+    pub(super) fn is_on_its_last_chance(&self) -> bool {
+        is_last_chance(self.job.lost, LOST_LIMIT)
+    }
 }
 
 #[derive(Debug)]
@@ -59,6 +70,25 @@ struct State {
     seq: u64,
     /// No runner may take anything: the worker has lost touch with its storage, or is shutting down.
     closed: bool,
+    /// A job runs that is on its last chance.
+    at_risk: bool,
+    /// Others like it: they wait here for its end, and not in a slot, where they would keep others out.
+    apart: Vec<Ranked>,
+}
+
+impl State {
+    fn pop(&mut self) -> Option<Ranked> {
+        while let Some(ranked) = self.jobs.pop() {
+            if !ranked.taken.is_on_its_last_chance() {
+                return Some(ranked);
+            }
+            if !std::mem::replace(&mut self.at_risk, true) {
+                return Some(ranked);
+            }
+            self.apart.push(ranked);
+        }
+        None
+    }
 }
 
 /// What is held, and how many runners work on it.
@@ -120,7 +150,7 @@ impl Held {
 
     pub(super) fn next(&self) -> Next {
         let mut state = self.lock();
-        let next = if state.closed { None } else { state.jobs.pop() };
+        let next = if state.closed { None } else { state.pop() };
         match next {
             Some(ranked) => Next::Run(Box::new(ranked.taken), state.jobs.len()),
             None => {
@@ -128,6 +158,15 @@ impl Held {
                 Next::End
             }
         }
+    }
+
+    /// The job has ended that was on its last chance: now it is the turn of another one, which the
+    /// caller, a runner, takes next.
+    pub(super) fn risk_is_over(&self) {
+        let mut state = self.lock();
+        state.at_risk = false;
+        let apart = std::mem::take(&mut state.apart);
+        state.jobs.extend(apart);
     }
 
     /// A runner was dropped in the middle of a job.
@@ -142,10 +181,15 @@ impl Held {
         self.runners_wanted(&mut state)
     }
 
-    /// Jobs held, and slots that are free.
+    /// Jobs held, and slots that are free. Those that wait apart take no part in this, unless they are
+    /// so many that no more should be claimed.
     pub(super) fn len_and_free(&self) -> (usize, usize) {
         let state = self.lock();
-        (state.jobs.len(), self.slots.saturating_sub(state.runners))
+        let too_many = state.apart.len().saturating_sub(MOST_APART);
+        (
+            state.jobs.len() + too_many,
+            self.slots.saturating_sub(state.runners),
+        )
     }
 
     /// How many runners there are.
@@ -156,12 +200,13 @@ impl Held {
     /// Takes out the jobs that `unwanted` names.
     pub(super) fn take_if(&self, mut unwanted: impl FnMut(&Taken) -> bool) -> Vec<Taken> {
         let mut state = self.lock();
-        if !state.jobs.iter().any(|ranked| unwanted(&ranked.taken)) {
-            return Vec::new();
+        let apart = state.apart.extract_if(.., |ranked| unwanted(&ranked.taken));
+        let mut out: Vec<_> = apart.collect();
+        if state.jobs.iter().any(|ranked| unwanted(&ranked.taken)) {
+            let mut all = std::mem::take(&mut state.jobs).into_vec();
+            out.extend(all.extract_if(.., |ranked| unwanted(&ranked.taken)));
+            state.jobs = all.into();
         }
-        let all = std::mem::take(&mut state.jobs);
-        let (out, stay): (Vec<_>, Vec<_>) = all.into_iter().partition(|r| unwanted(&r.taken));
-        state.jobs = stay.into();
         out.into_iter().map(|ranked| ranked.taken).collect()
     }
 
@@ -246,6 +291,46 @@ mod tests {
         assert_eq!(held.put([(0, taken(0, "a"))]), 0);
         assert_eq!(held.set_closed(false), 1);
         assert_eq!(order(&held).len(), 1);
+    }
+
+    fn lost(times: u32) -> Taken {
+        let mut lost = taken(0, "a");
+        lost.job.lost = times;
+        lost
+    }
+
+    #[test]
+    fn of_those_on_their_last_chance_one_runs_and_keeps_nobody_else_waiting() {
+        let held = Held::new(3);
+        let jobs = [lost(2), lost(2), lost(2), lost(1), lost(0)];
+        let ids = jobs.each_ref().map(|taken| taken.job.id);
+        assert_eq!(held.put(jobs.map(|taken| (0, taken))), 3);
+        let take = || match held.next() {
+            Next::Run(taken, _) => Some(taken.job.id),
+            Next::End => None,
+        };
+        assert_eq!([take(), take(), take()], [0, 3, 4].map(|n| Some(ids[n])));
+        assert_eq!(held.len_and_free(), (0, 0));
+        // The runners of the other two find nothing, and their slots are free.
+        assert_eq!([take(), take()], [None, None]);
+        assert_eq!(held.len_and_free(), (0, 2));
+        held.risk_is_over();
+        assert_eq!(take(), Some(ids[1]));
+        // What waits apart can be taken out like everything else.
+        held.put([(0, lost(2))]);
+        assert_eq!(take(), None);
+        assert_eq!(held.take_if(|_| true).len(), 2);
+        held.risk_is_over();
+        assert_eq!(take(), None);
+    }
+
+    #[test]
+    fn so_many_may_wait_apart() {
+        let held = Held::new(2);
+        held.put((0..MOST_APART + 3).map(|_| (0, lost(2))));
+        assert!(matches!(held.next(), Next::Run(..)));
+        assert!(matches!(held.next(), Next::End));
+        assert_eq!(held.len_and_free(), (2, 1));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::time::Duration;
 use jobs_core::job::{ClaimId, JobDefaults, QueuePattern, State, WorkerId};
 use jobs_core::storage::{ClaimRequest, QueueShare, StorageHandle, WorkerInfo};
 
-use crate::setup::{done, enqueue, kind, storage, until_state, worker};
+use crate::setup::{Counter, done, enqueue, eventually, kind, storage, until_state, worker};
 
 /// A worker that takes everything and is never heard of again. As a real one would, it says so before
 /// it starts a job that an earlier worker died with.
@@ -24,7 +24,7 @@ async fn takes_and_dies(storage: &StorageHandle) -> usize {
         unknown_kinds: Arc::from([]),
     };
     let jobs = storage.claim(&request).await.unwrap().jobs;
-    if let Some(suspect) = jobs.iter().find(|job| job.lost > 0) {
+    if let Some(suspect) = jobs.iter().find(|job| job.lost > 1) {
         storage.suspect(id, Some(suspect.id)).await.unwrap();
     }
     jobs.len()
@@ -83,6 +83,56 @@ async fn a_job_that_was_lost_three_times_is_failed() {
     let record = storage.job(id).await.unwrap().unwrap();
     let words = "its worker died 3 times while running it";
     assert_eq!(record.reason.as_deref(), Some(words));
+}
+
+#[tokio::test]
+async fn jobs_on_their_last_chance_keep_nobody_waiting() {
+    let storage = storage();
+    let gate = Arc::new(tokio::sync::Semaphore::new(0));
+    let pass = Arc::clone(&gate);
+    let (running, most) = (Counter::default(), Counter::default());
+    let (starts, seen) = (running.clone(), most.clone());
+    let risky = kind("on_its_last_chance", JobDefaults::NONE, move |_| {
+        let (pass, starts, seen) = (Arc::clone(&pass), starts.clone(), seen.clone());
+        Box::pin(async move {
+            let before = starts.get();
+            starts.add();
+            pass.acquire().await.unwrap().forget();
+            // Nobody else has started meanwhile.
+            if starts.get() == before + 1 {
+                seen.add();
+            }
+            done()
+        })
+    });
+    let fresh = kind("fresh", JobDefaults::NONE, |_| Box::pin(async { done() }));
+    let mut ids = Vec::new();
+    for _ in 0..5 {
+        ids.push(enqueue(&storage, "on_its_last_chance").await);
+    }
+    for _ in 0..2 {
+        assert_eq!(takes_and_dies(&storage).await, 5);
+        let rescuer = quick(worker(&storage, vec![fresh]).queues(["elsewhere"]));
+        let rescuer = rescuer.start().await.unwrap();
+        for id in &ids {
+            until_state(&storage, *id, State::Enqueued).await;
+        }
+        rescuer.stop().await;
+    }
+    let worker = quick(worker(&storage, vec![risky, fresh]).concurrency(2));
+    let worker = worker.start().await.unwrap();
+    eventually("one of them runs", || running.get() == 1).await;
+    for _ in 0..10 {
+        let id = enqueue(&storage, "fresh").await;
+        until_state(&storage, id, State::Succeeded).await;
+    }
+    gate.add_permits(5);
+    for id in ids {
+        let record = until_state(&storage, id, State::Succeeded).await;
+        assert_eq!((record.attempt, record.lost), (1, 2));
+    }
+    assert_eq!(most.get(), 5, "one at a time");
+    worker.stop().await;
 }
 
 #[tokio::test]
