@@ -125,12 +125,13 @@ fn newer_tables(store: &Store, found: i32) -> Error {
 
 /// The version of the tables; `None` if there are none.
 async fn version(store: &Store, lease: &mut Lease<'_>, doing: &str) -> Result<Option<i32>> {
-    let look = format!(
-        "select to_regclass('{}.schema_version') is not null",
-        store.schema
+    // Not `to_regclass`: within a transaction it may answer from what this connection knew before it waited.
+    let look = sqlx::query(
+        "select exists (select from pg_class c join pg_namespace n on n.oid = c.relnamespace \
+         where n.nspname = $1 and c.relname = 'schema_version')",
     );
     let row = lease
-        .row(doing, sqlx::query(AssertSqlSafe(look)).persistent(false))
+        .row(doing, look.bind(store.schema.name()).persistent(false))
         .await?;
     if !row.get::<bool, _>(0) {
         return Ok(None);
