@@ -1,4 +1,5 @@
-//! How fast the storage alone is: raw calls, no worker. `TEST_DATABASE_URL=… cargo run --release --example storage_speed -- [jobs]`
+//! How fast the storage alone is: raw calls, no worker. `TEST_DATABASE_URL=… cargo run --release
+//! --example storage_speed -- [jobs]`
 //!
 //! Each line is one measurement; the schema that it makes is removed at the end.
 

@@ -47,15 +47,17 @@ impl Default for PgStorageBuilder {
 }
 
 impl PgStorageBuilder {
-    /// Which database: `postgres://user:password@host:port/database`. What the URL leaves out is taken from the environment
-    /// (`PGHOST`, `PGPORT`, `PGUSER`, `PGPASSWORD`, `PGDATABASE`), as with other clients of PostgreSQL.
+    /// Which database: `postgres://user:password@host:port/database`. What the URL leaves out is
+    /// taken from the environment (`PGHOST`, `PGPORT`, `PGUSER`, `PGPASSWORD`, `PGDATABASE`), as
+    /// with other clients of PostgreSQL.
     pub fn url(mut self, url: impl Into<String>) -> Self {
         self.url = Some(url.into());
         self
     }
 
-    /// Uses the connections of a pool of yours, in place of connections of its own. It may be of any size from 1; a busy
-    /// worker uses up to 4 at once, and one more, outside the pool, to listen. The sessions are left as they are found.
+    /// Uses the connections of a pool of yours, in place of connections of its own. It may be of
+    /// any size from 1; a busy worker uses up to 4 at once, and one more, outside the pool, to
+    /// listen. The sessions are left as they are found.
     pub fn pool(mut self, pool: PgPool) -> Self {
         self.pool = Some(pool);
         self
@@ -67,37 +69,38 @@ impl PgStorageBuilder {
         self
     }
 
-    /// How many connections of its own it keeps at most, from 1 to 64; with one more to listen. More than the default
-    /// make nothing faster unless many tasks enqueue at once. Defaults to 4.
+    /// How many connections of its own it keeps at most, from 1 to 64; with one more to listen.
+    /// More than the default make nothing faster unless many tasks enqueue at once. Defaults to 4.
     pub fn connections(mut self, connections: usize) -> Self {
         self.connections = connections;
         self
     }
 
-    /// For a pooler that gives each transaction another server connection (PgBouncer in transaction mode): no statements
-    /// prepared by name, no LISTEN and no NOTIFY. Workers then find new jobs by looking once a second, and everything takes more
-    /// round trips. Defaults to off.
+    /// For a pooler that gives each transaction another server connection (PgBouncer in transaction
+    /// mode): no statements prepared by name, no LISTEN and no NOTIFY. Workers then find new jobs
+    /// by looking once a second, and everything takes more round trips. Defaults to off.
     pub fn poll_only(mut self, on: bool) -> Self {
         self.poll_only = on;
         self
     }
 
-    /// Where to listen for wake-ups, if not where everything else goes: a URL that leads past the pooler. Defaults to the
-    /// database's URL.
+    /// Where to listen for wake-ups, if not where everything else goes: a URL that leads past the
+    /// pooler. Defaults to the database's URL.
     pub fn listen_url(mut self, url: impl Into<String>) -> Self {
         self.listen_url = Some(url.into());
         self
     }
 
-    /// Whether `connect` creates and upgrades the tables. If not, it fails when they are missing or of another version.
-    /// Defaults to on.
+    /// Whether `connect` creates and upgrades the tables. If not, it fails when they are missing or
+    /// of another version. Defaults to on.
     pub fn auto_migrate(mut self, on: bool) -> Self {
         self.auto_migrate = on;
         self
     }
 
-    /// Whether jobs that are stored in a transaction of yours wake workers when it commits. PostgreSQL refuses
-    /// `PREPARE TRANSACTION` after that; without it, workers find such jobs by looking once a second. Defaults to on.
+    /// Whether jobs that are stored in a transaction of yours wake workers when it commits.
+    /// PostgreSQL refuses `PREPARE TRANSACTION` after that; without it, workers find such jobs by
+    /// looking once a second. Defaults to on.
     pub fn notify_within_transactions(mut self, on: bool) -> Self {
         self.notify_within = on;
         self
@@ -107,9 +110,9 @@ impl PgStorageBuilder {
     ///
     /// # Errors
     ///
-    /// Fails within 10 seconds if the database cannot be reached, or refuses the user, saying what was tried;
-    /// [`Error::Invalid`] for a URL or a schema name that cannot be; [`Error::Schema`] if the tables are newer than this
-    /// program, or missing and not to be made.
+    /// Fails within 10 seconds if the database cannot be reached, or refuses the user, saying what
+    /// was tried; [`Error::Invalid`] for a URL or a schema name that cannot be; [`Error::Schema`]
+    /// if the tables are newer than this program, or missing and not to be made.
     pub async fn connect(self) -> Result<PgStorage> {
         let schema = Schema::new(&self.schema)?;
         let options = self.options()?;

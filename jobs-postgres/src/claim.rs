@@ -1,11 +1,11 @@
 //! Taking due jobs.
 
-use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::collections::HashSet;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
-use jobs_core::job::{ClaimId, Priority, StoredOptions};
+use jobs_core::job::{Priority, StoredOptions};
 use jobs_core::storage::{ClaimRequest, Claimed, ClaimedJob};
 use jobs_core::{Error, Result};
 use sqlx::Row;
@@ -13,7 +13,7 @@ use sqlx::postgres::PgRow;
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
-use crate::floor::{Floors, Key, Plan, Seen, Snapshot};
+use crate::floor::{Key, Plan, Seen, Snapshot};
 use crate::lanes::Lane;
 use crate::pool::Statement;
 use crate::store::Store;
@@ -21,106 +21,8 @@ use crate::worker::give_back;
 
 const DOING: &str = "claim jobs";
 
-/// How many open claims are kept count of.
-const MOST_OPEN: usize = 100_000;
-
-/// What a storage remembers for one worker from one call to the next.
-#[derive(Default)]
-pub(crate) struct Memory {
-    state: Mutex<State>,
-}
-
-#[derive(Default)]
-pub(crate) struct State {
-    pub(crate) floors: Floors,
-    unknown_kinds: Arc<[String]>,
-    losses: u64,
-    turn: usize,
-    used: Option<Instant>,
-    /// Claims below this were looked at by an earlier beat; and from when on that holds for another.
-    pub(crate) beaten: Option<ClaimId>,
-    pub(crate) next_beaten: Option<(Instant, Option<ClaimId>)>,
-    pub(crate) full_beat: Option<Instant>,
-    /// Of claims that are open, how many jobs they took and how many of these were settled.
-    open: HashMap<ClaimId, (usize, usize)>,
-}
-
-impl Memory {
-    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(crate) fn is_recent(&self) -> bool {
-        let used = self.state().used;
-        used.is_some_and(|used| used.elapsed() < Duration::from_secs(60))
-    }
-
-    /// Where the claim starts. Forgets the floors first if what was seen before says nothing about now.
-    fn plan(&self, store: &Store, request: &ClaimRequest, lanes: &[Lane]) -> Plan {
-        let mut state = self.state();
-        let losses = store.pool.losses();
-        if state.losses != losses || state.unknown_kinds != request.unknown_kinds {
-            state.floors.reset();
-            state.losses = losses;
-            state.unknown_kinds = request.unknown_kinds.clone();
-        }
-        state.used = Some(Instant::now());
-        state.floors.plan(lanes, Instant::now())
-    }
-
-    /// Of the claims that are to be closed, those of which every job is settled once each of `answered` is; and the others.
-    pub(crate) fn closing(
-        &self,
-        closed: &[ClaimId],
-        answered: impl Iterator<Item = ClaimId>,
-    ) -> (Vec<Uuid>, Vec<Uuid>) {
-        if closed.is_empty() {
-            return Default::default();
-        }
-        let counts = count(answered);
-        let state = self.state();
-        let is_done = |claim: &&ClaimId| {
-            let now = counts.get(claim).copied().unwrap_or_default();
-            let open = state.open.get(claim);
-            open.is_some_and(|(taken, settled)| settled + now == *taken)
-        };
-        let (sure, unsure): (Vec<&ClaimId>, Vec<&ClaimId>) = closed.iter().partition(is_done);
-        let uuids = |claims: Vec<&ClaimId>| claims.iter().map(|claim| claim.as_uuid()).collect();
-        (uuids(sure), uuids(unsure))
-    }
-
-    /// All of these were settled, and these claims closed.
-    pub(crate) fn settled(&self, answered: impl Iterator<Item = ClaimId>, closed: &[ClaimId]) {
-        let counts = count(answered);
-        let mut state = self.state();
-        for (claim, settled) in counts {
-            if let Some(open) = state.open.get_mut(&claim) {
-                open.1 += settled;
-            }
-        }
-        for claim in closed {
-            state.open.remove(claim);
-        }
-    }
-
-    /// Whose turn it is among the queues of a pattern.
-    fn turn(&self) -> usize {
-        let mut state = self.state();
-        state.turn = state.turn.wrapping_add(1);
-        state.turn
-    }
-}
-
-fn count(claims: impl Iterator<Item = ClaimId>) -> HashMap<ClaimId, usize> {
-    let mut counts = HashMap::new();
-    for claim in claims {
-        *counts.entry(claim).or_default() += 1;
-    }
-    counts
-}
-
-/// The lanes that a request is about, in the order in which they are to be emptied, and the share that each
-/// belongs to (counted from 1).
+/// The lanes that a request is about, in the order in which they are to be emptied, and the share
+/// that each belongs to (counted from 1).
 #[derive(Default)]
 struct Course {
     lanes: Vec<Lane>,
@@ -168,8 +70,8 @@ impl Course {
     }
 }
 
-/// Claims in a task of its own: if the caller goes away in the middle, what was taken is given back at once, and not only when the
-/// next beat finds a claim that nobody knows.
+/// Claims in a task of its own: if the caller goes away in the middle, what was taken is given back
+/// at once, and not only when the next beat finds a claim that nobody knows.
 pub(crate) async fn claim(store: &Arc<Store>, request: &ClaimRequest) -> Result<Claimed> {
     let (sender, answer) = oneshot::channel();
     let (store, request) = (store.clone(), request.clone());
@@ -220,11 +122,7 @@ async fn take(store: &Store, request: &ClaimRequest) -> Result<Claimed> {
     let cost = started.elapsed();
     let mut state = memory.state();
     if !jobs.is_empty() {
-        // Those that nobody closes are forgotten some time: they are then looked at when they are closed after all.
-        if state.open.len() >= MOST_OPEN {
-            state.open.clear();
-        }
-        state.open.insert(request.claim, (jobs.len(), 0));
+        state.opened(request.claim, jobs.len());
     }
     if jobs.len() == taken as usize {
         let seen = seen(request, &course, &jobs, &paused);
@@ -266,8 +164,8 @@ fn bind(store: &Store, request: &ClaimRequest, course: &Course, plan: &Plan) -> 
         .bind(plan.starts.iter().map(|key| key.1).collect::<Vec<_>>())
 }
 
-/// The jobs that were taken, each with the number of its lane, in the order in which they are to run: the statement answers
-/// in no order.
+/// The jobs that were taken, each with the number of its lane, in the order in which they are to
+/// run: the statement answers in no order.
 fn read(rows: &[PgRow], lanes: &[Lane]) -> Vec<(usize, ClaimedJob)> {
     let mut names = Names::default();
     let mut lane = 0;
@@ -302,7 +200,8 @@ fn job(row: &PgRow, names: &mut Names) -> ClaimedJob {
 }
 
 fn options(text: Option<&str>) -> Option<Box<StoredOptions>> {
-    // What does not parse was written by a later version, or by hand: the kind's own settings then hold.
+    // What does not parse was written by a later version, or by hand: the kind's own settings then
+    // hold.
     let options = text.and_then(|text| serde_json::from_str(text).ok());
     options.map(Box::new)
 }
@@ -323,7 +222,8 @@ impl Names {
     }
 }
 
-/// What the claim saw of each lane, from how many it took of each and how many it still could have taken.
+/// What the claim saw of each lane, from how many it took of each and how many it still could have
+/// taken.
 fn seen(
     request: &ClaimRequest,
     course: &Course,

@@ -17,7 +17,8 @@ use crate::store::Store;
 /// How many jobs one transaction touches.
 const CHUNK: usize = 1_000;
 
-/// Many jobs are first done without waiting for any; those that somebody had locked are then waited for, one by one.
+/// Many jobs are first done without waiting for any; those that somebody had locked are then waited
+/// for, one by one.
 pub(crate) async fn command(store: &Store, command: &Command) -> Result<Vec<Answer>> {
     let mut answers: HashMap<JobId, Answer> = HashMap::new();
     let mut busy = Vec::new();

@@ -31,7 +31,8 @@ pub(crate) fn translate(doing: &str, error: sqlx::Error) -> Error {
 fn from_code(code: &str, doing: String, error: sqlx::Error) -> Error {
     let source = Box::new(error);
     match code {
-        // Shutting down, starting up, too many connections, a standby that was the primary, a session that was ended.
+        // Shutting down, starting up, too many connections, a standby that was the primary, a
+        // session that was ended.
         "57P01" | "57P02" | "57P03" | "57P05" | "53300" | "25006" | "25P03" => {
             Error::Unavailable { doing, source }
         }
@@ -45,7 +46,8 @@ fn from_code(code: &str, doing: String, error: sqlx::Error) -> Error {
             source,
         },
         _ => match &code[..code.len().min(2)] {
-            // The connection; a full disk or memory, of which the statement left no trace: both pass.
+            // The connection; a full disk or memory, of which the statement left no trace: both
+            // pass.
             "08" | "53" | "58" => Error::Unavailable { doing, source },
             "22" | "23" | "54" => Error::Rejected { doing, source },
             _ => Error::Storage { doing, source },

@@ -18,8 +18,8 @@ const CHUNK: usize = 2_000;
 /// PostgreSQL's last year is 294276; nothing is due later than this many seconds from now.
 pub(crate) const LONGEST_WAIT: f64 = 200_000.0 * 365.25 * 86_400.0;
 
-/// Stores jobs. If the answer is lost, or the jobs are there already, they are sent again in a way that leaves alone
-/// what is there: an id is stored once, however often it is sent.
+/// Stores jobs. If the answer is lost, or the jobs are there already, they are sent again in a way
+/// that leaves alone what is there: an id is stored once, however often it is sent.
 pub(crate) async fn insert(store: &Store, jobs: &[NewJob]) -> Result<Vec<Inserted>> {
     if jobs.is_empty() {
         return Ok(Vec::new());
@@ -66,7 +66,8 @@ fn is_duplicate(failure: &Failure) -> bool {
     failure.code.as_deref() == Some("23505")
 }
 
-/// A connection that was idle when the server went away fails at its next use; another one may work.
+/// A connection that was idle when the server went away fails at its next use; another one may
+/// work.
 fn may_be_stored(failure: &Failure) -> bool {
     matches!(failure.error, Error::Unavailable { .. })
 }
@@ -133,7 +134,8 @@ pub(crate) fn doing(jobs: &[NewJob]) -> String {
     }
 }
 
-/// The parameters of `insert`, and all but the last of `insert_again`. Where no job has a value, the array is empty.
+/// The parameters of `insert`, and all but the last of `insert_again`. Where no job has a value,
+/// the array is empty.
 pub(crate) fn bind(statement: Statement, jobs: &[NewJob], lanes: &[(String, i16)]) -> Statement {
     let optional = |wanted: bool| if wanted { jobs } else { &[] };
     let any_at = jobs.iter().any(|job| matches!(job.due, Due::At(_)));

@@ -1,7 +1,7 @@
 //! Which (queue, priority) are in use: what a claim looks at.
 //!
-//! The table `lane` is a catalogue for workers to learn from, never the truth: that is in the tickets, and is looked
-//! up there once a minute.
+//! The table `lane` is a catalogue for workers to learn from, never the truth: that is in the
+//! tickets, and is looked up there once a minute.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -19,7 +19,8 @@ const ANNOUNCE_AGAIN: Duration = Duration::from_secs(12 * 3_600);
 /// The catalogue is read again at most this often.
 const CATALOGUE: Duration = Duration::from_secs(1);
 
-/// The tickets are looked through for lanes this often, or less often if that takes more than 1 % of all time.
+/// The tickets are looked through for lanes this often, or less often if that takes more than 1 %
+/// of all time.
 const TICKETS: Duration = Duration::from_secs(60);
 
 /// A queue and a priority.

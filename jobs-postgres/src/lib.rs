@@ -27,6 +27,7 @@ mod floor;
 mod insert;
 mod inspect;
 mod lanes;
+mod memory;
 mod migrate;
 mod pool;
 mod retain;

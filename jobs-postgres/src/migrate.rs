@@ -1,7 +1,8 @@
 //! Creating and upgrading the tables.
 //!
-//! All that is missing is applied in one transaction, one process at a time: it happens whole or not at all. Migrations only
-//! add, so that workers of the version before go on while others are upgraded.
+//! All that is missing is applied in one transaction, one process at a time: it happens whole or
+//! not at all. Migrations only add, so that workers of the version before go on while others are
+//! upgraded.
 
 use std::sync::Arc;
 
@@ -13,13 +14,25 @@ use crate::schema::Schema;
 use crate::store::{MINUTES, Store};
 
 /// Every migration there is; its version is its place, counted from 1.
-const MIGRATIONS: [(&str, &str); 1] = [("0001_core", include_str!("migrations/0001_core.sql"))];
+const MIGRATIONS: [(&str, &str); 4] = [
+    ("0001_tables", include_str!("migrations/0001_tables.sql")),
+    ("0002_upkeep", include_str!("migrations/0002_upkeep.sql")),
+    (
+        "0003_workers_and_operators",
+        include_str!("migrations/0003_workers_and_operators.sql"),
+    ),
+    (
+        "0004_every_job",
+        include_str!("migrations/0004_every_job.sql"),
+    ),
+];
 
 /// The version of the tables that this code works with.
 const VERSION: i32 = MIGRATIONS.len() as i32;
 
-/// The statements that bring the tables of a schema from version `from` (0: there are none) to the one that this version of
-/// the crate works with, for people who migrate with a tool of their own. Run them in one transaction.
+/// The statements that bring the tables of a schema from version `from` (0: there are none) to the
+/// one that this version of the crate works with, for people who migrate with a tool of their own.
+/// Run them in one transaction.
 ///
 /// # Errors
 ///

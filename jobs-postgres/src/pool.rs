@@ -1,7 +1,8 @@
 //! A few connections, whatever the number of jobs.
 //!
-//! The connections of our own are kept here and not in the driver's pool, which asks the server on every loan and
-//! every return whether the connection lives: two round trips for an enqueue that takes one.
+//! The connections of our own are kept here and not in the driver's pool, which asks the server on
+//! every loan and every return whether the connection lives: two round trips for an enqueue that
+//! takes one.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -20,7 +21,8 @@ use crate::error::{code, leaves_connection_usable, translate};
 /// A statement with its parameters.
 pub(crate) type Statement = Query<'static, Postgres, PgArguments>;
 
-/// How long a statement may go without an answer. A connection can die without a word (a cable, a firewall).
+/// How long a statement may go without an answer. A connection can die without a word (a cable, a
+/// firewall).
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// How long a new connection may take.
@@ -65,8 +67,8 @@ impl Pool {
         Self::Given(pool, AtomicU64::new(0))
     }
 
-    /// How often a connection was lost. What was concluded from answers before that may not hold any more: it may be
-    /// another server that answers now.
+    /// How often a connection was lost. What was concluded from answers before that may not hold
+    /// any more: it may be another server that answers now.
     pub(crate) fn losses(&self) -> u64 {
         match self {
             Self::Own(own) => own.shared.losses.load(Ordering::Acquire),
@@ -99,7 +101,8 @@ impl Pool {
         match self {
             Self::Own(own) => {
                 own.shared.losses.fetch_add(1, Ordering::AcqRel);
-                // The others were most likely lost with it; a new one costs less than a failed statement.
+                // The others were most likely lost with it; a new one costs less than a failed
+                // statement.
                 own.shared.idle().clear();
             }
             Self::Given(_, losses) => {
@@ -153,9 +156,9 @@ struct OwnLoan {
     _permit: OwnedSemaphorePermit,
 }
 
-/// A connection on loan. It goes back only if its last statement was answered and no transaction is open; if the future
-/// that used it is dropped in the middle, the connection is closed, so that nobody waits for an answer that was meant
-/// for somebody else.
+/// A connection on loan. It goes back only if its last statement was answered and no transaction is
+/// open; if the future that used it is dropped in the middle, the connection is closed, so that
+/// nobody waits for an answer that was meant for somebody else.
 pub(crate) struct Lease<'p> {
     pool: &'p Pool,
     loan: Loan,

@@ -1,8 +1,9 @@
 //! Making room ahead, and removing what is over.
 //!
-//! A day's jobs end up over together, and then their partition is truncated, which costs the same however many they were. What
-//! is kept for less than a day, and what says itself how long it is kept, is deleted row by row. So a job may stay up to a day
-//! longer than it must, and never goes before.
+//! A day's jobs end up over together, and then their partition is truncated, which costs the same
+//! however many they were. What is kept for less than a day, and what says itself how long it is
+//! kept, is deleted row by row. So a job may stay up to a day longer than it must, and never goes
+//! before.
 
 use std::time::{Duration, Instant};
 
@@ -49,8 +50,8 @@ pub(crate) async fn retain(store: &Store, retention: &Retention) -> Result<u64> 
     Ok(gone)
 }
 
-/// Makes the partitions of the days to come, as far as the locks can be had; what cannot be made now is made later, and
-/// meanwhile its jobs land in the default partition.
+/// Makes the partitions of the days to come, as far as the locks can be had; what cannot be made
+/// now is made later, and meanwhile its jobs land in the default partition.
 pub(crate) async fn make_room(store: &Store) -> Result<()> {
     let today = store.clock.now().date_naive();
     let have = days(store).await?;
@@ -130,7 +131,8 @@ impl Cutoffs {
         statement.bind(succeeded).bind(failed).bind(deleted)
     }
 
-    /// Whether a day's jobs, all of them, ended up over unless something held them up, of some state at least.
+    /// Whether a day's jobs, all of them, ended up over unless something held them up, of some
+    /// state at least.
     fn whole_day_is_over(&self, end: DateTime<Utc>) -> bool {
         self.keeps.iter().any(|keep| end <= self.cutoff(*keep))
     }
@@ -175,7 +177,8 @@ async fn empty(store: &Store, day: NaiveDate, cutoffs: &Cutoffs, until: Instant)
     Ok(gone as u64)
 }
 
-/// Empties what no day's partition has taken: of clocks that were wrong, or from before the first partition.
+/// Empties what no day's partition has taken: of clocks that were wrong, or from before the first
+/// partition.
 async fn empty_rest(
     store: &Store,
     days: &[NaiveDate],

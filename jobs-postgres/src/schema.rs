@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use jobs_core::{Error, Result};
 
-/// A checked schema name. The SQL files say `jobs.` and `'jobs:jobs'` (the channel); this is the only place where those
-/// are replaced.
+/// A checked schema name. The SQL files say `jobs.` and `'jobs:jobs'` (the channel); this is the
+/// only place where those are replaced.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Schema(String);
 
@@ -47,7 +47,8 @@ impl Schema {
         format!("jobs:{}", self.0)
     }
 
-    /// A statement with this schema in it. Which characters a name may have was checked, so quoting is all it takes.
+    /// A statement with this schema in it. Which characters a name may have was checked, so quoting
+    /// is all it takes.
     pub(crate) fn render(&self, sql: &str) -> Arc<str> {
         sql.replace("'jobs:jobs'", &format!("'{}'", self.channel()))
             .replace("jobs.", &format!("\"{}\".", self.0))

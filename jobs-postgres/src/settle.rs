@@ -1,8 +1,9 @@
 //! Writing down how runs ended.
 //!
-//! Plain successes take one statement that applies a whole flush if all of its claims are alive, which is nearly always
-//! so. Everything else, and a flush with a claim that is gone or a job that somebody has locked, goes through a second
-//! one that looks at each job. Both are fenced by `run`, so a flush that is sent again after a lost answer changes nothing.
+//! Plain successes take one statement that applies a whole flush if all of its claims are alive,
+//! which is nearly always so. Everything else, and a flush with a claim that is gone or a job that
+//! somebody has locked, goes through a second one that looks at each job. Both are fenced by `run`,
+//! so a flush that is sent again after a lost answer changes nothing.
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
@@ -26,8 +27,9 @@ pub(crate) async fn settle(store: &Store, flush: &Flush) -> Result<Vec<Refused>>
     runs.sort_unstable_by_key(|run| run.job);
     let (plain, other): (Vec<_>, Vec<_>) = runs.into_iter().partition(|run| is_plain(run));
     let memory = store.memory(flush.worker);
-    // Claims of which every job is settled with this flush may go with its last statement. Of others that is looked at first: the
-    // worker may be mistaken, and without its claim a job would be nowhere.
+    // Claims of which every job is settled with this flush may go with its last statement. Of
+    // others that is looked at first: the worker may be mistaken, and without its claim a job would
+    // be nowhere.
     let answered = flush.settlements.iter().map(|run| run.claim);
     let (sure, unsure) = memory.closing(&flush.closed, answered);
     let mut refused = Vec::new();
@@ -72,7 +74,8 @@ async fn settle_plain(
     let statement = bind_plain(store, worker, runs, closed);
     let row = match store.row(DOING, statement).await {
         Ok(row) => row,
-        // Somebody has locked one of the jobs for longer than a moment: the others need not wait for it.
+        // Somebody has locked one of the jobs for longer than a moment: the others need not wait
+        // for it.
         Err(failure) if failure.code.as_deref() == Some("55P03") => {
             return settle_each(store, worker, runs, closed).await;
         }

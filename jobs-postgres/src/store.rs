@@ -12,8 +12,8 @@ use sqlx::postgres::PgRow;
 use sqlx::{AssertSqlSafe, Row};
 use uuid::Uuid;
 
-use crate::claim::Memory;
 use crate::lanes::{Lane, Lanes};
+use crate::memory::Memory;
 use crate::pool::{Failure, Lease, Pool, Statement};
 use crate::schema::{Schema, Statements};
 use crate::tick::Folded;
@@ -173,7 +173,8 @@ impl Clock {
     }
 }
 
-/// The smallest and the greatest of some ids: with them a statement looks at the partitions of those days only.
+/// The smallest and the greatest of some ids: with them a statement looks at the partitions of
+/// those days only.
 pub(crate) fn bounds(ids: impl Iterator<Item = JobId>) -> (Uuid, Uuid) {
     let ids = ids.map(|id| id.as_uuid());
     ids.fold((Uuid::max(), Uuid::nil()), |(low, high), id| {

@@ -11,11 +11,12 @@ use crate::store::Store;
 /// How many deltas one statement folds.
 const CHUNK: i64 = 5_000;
 
-/// Deltas get their numbers before they are committed. After this time nothing below a number is expected any more.
+/// Deltas get their numbers before they are committed. After this time nothing below a number is
+/// expected any more.
 const LATE: Duration = Duration::from_secs(60);
 
-/// Up to where deltas are folded: while somebody keeps an old snapshot, folded ones stay in the index as dead entries, and
-/// a scan from the beginning steps over all of them.
+/// Up to where deltas are folded: while somebody keeps an old snapshot, folded ones stay in the
+/// index as dead entries, and a scan from the beginning steps over all of them.
 #[derive(Default)]
 pub(crate) struct Folded {
     state: Mutex<State>,
@@ -29,7 +30,8 @@ struct State {
 }
 
 impl Folded {
-    /// After which number to begin. Once in a while from the beginning: a transaction may have been late nevertheless.
+    /// After which number to begin. Once in a while from the beginning: a transaction may have been
+    /// late nevertheless.
     fn start(&self, now: Instant) -> i64 {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if state.next_sweep.is_none_or(|at| now >= at) {

@@ -1,8 +1,9 @@
 //! Hints that there is something to look at.
 //!
-//! Within the process they go through a channel. Other processes are told by NOTIFY, from a statement of its own after the
-//! jobs are stored: a NOTIFY makes commits wait for each other, and callers should not. The first is sent at once, then
-//! one every few milliseconds for all that came meanwhile. Whatever gets lost is found by polling.
+//! Within the process they go through a channel. Other processes are told by NOTIFY, from a
+//! statement of its own after the jobs are stored: a NOTIFY makes commits wait for each other, and
+//! callers should not. The first is sent at once, then one every few milliseconds for all that came
+//! meanwhile. Whatever gets lost is found by polling.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
@@ -85,7 +86,8 @@ impl Wakes {
         self.state().workers.remove(&worker);
     }
 
-    /// Jobs were stored and committed. Here everybody hears of it, elsewhere only if they are due soon.
+    /// Jobs were stored and committed. Here everybody hears of it, elsewhere only if they are due
+    /// soon.
     pub(crate) fn stored(&self, store: &Store, jobs: &[NewJob]) {
         let mut last = None;
         for job in jobs {
@@ -117,7 +119,8 @@ impl Wakes {
         }
     }
 
-    /// A job was deleted while it ran, or a queue was paused; others hear of it from the statement itself.
+    /// A job was deleted while it ran, or a queue was paused; others hear of it from the statement
+    /// itself.
     pub(crate) fn tell_here(&self, wake: Wake) {
         // Nobody listening is no error.
         let _ = self.sender.send(wake);
@@ -193,7 +196,8 @@ pub(crate) fn lanes_due_soon(store: &Store, jobs: &[NewJob]) -> HashSet<Lane> {
     lanes
 }
 
-/// What is sent for a lane: `j`, priority, queue, and who says it, who need not hear it. The names of queues contain no `@`.
+/// What is sent for a lane: `j`, priority, queue, and who says it, who need not hear it. The names
+/// of queues contain no `@`.
 pub(crate) fn payload((queue, priority): &Lane, origin: &str) -> String {
     format!("j{priority}:{queue}@{origin}")
 }
@@ -235,7 +239,8 @@ async fn listen(options: PgConnectOptions, channel: String, store: Weak<Store>) 
     let mut pause = Duration::from_millis(50);
     let mut first = true;
     loop {
-        // The driver's own listener can come back by itself, but not from every error: each time a new one is made.
+        // The driver's own listener can come back by itself, but not from every error: each time a
+        // new one is made.
         let pool = PgPoolOptions::new()
             .max_connections(1)
             .idle_timeout(None)

@@ -1,7 +1,7 @@
 //! Jobs inside the caller's own transaction.
 //!
-//! Nothing here is prepared by name: a plan that is kept locks every partition until the caller commits, one that is made for
-//! these very values only those that it touches.
+//! Nothing here is prepared by name: a plan that is kept locks every partition until the caller
+//! commits, one that is made for these very values only those that it touches.
 
 use async_trait::async_trait;
 use jobs_core::job::{NewJob, WorkerId};

@@ -9,7 +9,7 @@ use jobs_core::storage::{Beat, Orders, Presence, RescueRequest, Rescued, WorkerI
 use sqlx::Row;
 use uuid::Uuid;
 
-use crate::claim::Memory;
+use crate::memory::Memory;
 use crate::store::Store;
 
 /// How many jobs one transaction gives back.
@@ -18,7 +18,8 @@ const BITE: i32 = 1_000;
 /// Once in this time a beat looks at all claims, not only at those that are new since the last.
 const FULL_LOOK: Duration = Duration::from_secs(60);
 
-/// A claim may be carried out after its caller has gone away; after this time it is not expected any more.
+/// A claim may be carried out after its caller has gone away; after this time it is not expected
+/// any more.
 const LATE: Duration = Duration::from_secs(30);
 
 pub(crate) async fn register(store: &Store, info: &WorkerInfo) -> Result<()> {
@@ -59,8 +60,8 @@ pub(crate) async fn beat(store: &Store, beat: &Beat) -> Result<Orders> {
     ))
 }
 
-/// Gives back what these claims hold, or all that the worker holds. Answers whether nothing is left: what others have
-/// locked is.
+/// Gives back what these claims hold, or all that the worker holds. Answers whether nothing is
+/// left: what others have locked is.
 pub(crate) async fn give_back(
     store: &Store,
     worker: WorkerId,

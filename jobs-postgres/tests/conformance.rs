@@ -1,4 +1,5 @@
-//! What every storage must do, on PostgreSQL: with connections of its own, with a user's small pool, and as behind a pooler.
+//! What every storage must do, on PostgreSQL: with connections of its own, with a user's small
+//! pool, and as behind a pooler.
 
 mod home;
 

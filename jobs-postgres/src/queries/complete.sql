@@ -1,5 +1,5 @@
--- Settles one success in the caller's transaction: $1 worker, $2 claim, $3 job, $4 run, $5 seconds that it ran, $6 result, $7 note.
--- The claim is read without a lock, which would last as long as the transaction.
+-- Settles one success in the caller's transaction: $1 worker, $2 claim, $3 job, $4 run, $5 seconds that it ran, $6
+-- result, $7 note. The claim is read without a lock, which would last as long as the transaction.
 with settled as (
     update jobs.job j
        set state = 2, run = j.run + 1, attempt = j.attempt + 1, worker = $1, settled = true, reason = $7, result = $6::text::json,

@@ -1,5 +1,5 @@
--- Removes some jobs whose time is up, with their history: $1 the id after which to begin, $2 the id before which to end, $3-$5
--- until when succeeded, failed, deleted jobs are kept, $6 how many at most.
+-- Removes some jobs whose time is up, with their history: $1 the id after which to begin, $2 the id before which to
+-- end, $3-$5 until when succeeded, failed, deleted jobs are kept, $6 how many at most.
 with due as materialized (
     select j.id from jobs.job j
      where j.id > $1 and j.id < $2 and jobs.is_over(j.state, j.finished_at, j.options, $3, $4, $5)

@@ -1,7 +1,7 @@
--- As `insert`, for jobs of which some may be stored already: those are left as they are. Answers which were new. In a caller's
--- transaction others are told by it, when that commits: $11 hints.
--- Shorter arrays are filled up with nulls by unnest: what most jobs lack costs nothing.
--- Due times are never earlier than the insert itself: a claim may rely on it that nothing appears in the past.
+-- As `insert`, for jobs of which some may be stored already: those are left as they are. Answers which were new. In a
+-- caller's transaction others are told by it, when that commits: $11 hints. Shorter arrays are filled up with nulls by
+-- unnest: what most jobs lack costs nothing. Due times are never earlier than the insert itself: a claim may rely on it
+-- that nothing appears in the past.
 with stored as (
     insert into jobs.job (id, run_at, priority, kind, queue, args, options)
     select x.id,

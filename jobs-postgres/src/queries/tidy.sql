@@ -1,5 +1,5 @@
--- Forgets workers that ended more than a day ago and hold nothing, lanes that nobody has announced for a day and that are
--- empty, announcements that a later one repeats, and counters of more than 90 days ago.
+-- Forgets workers that ended more than a day ago and hold nothing, lanes that nobody has announced for a day and that
+-- are empty, announcements that a later one repeats, and counters of more than 90 days ago.
 with workers as (
     delete from jobs.worker w
      where w.dead_at < now() - interval '1 day' and not exists (select from jobs.claim c where c.worker = w.id)

@@ -48,7 +48,8 @@ fn claims_do_not_step_over_what_was_taken() {
                     .unwrap();
             }
         }
-        // A few claims of nothing: the first may be a look from the beginning, and two snapshots settle what is before them.
+        // A few claims of nothing: the first may be a look from the beginning, and two snapshots
+        // settle what is before them.
         let deadline = Instant::now() + Duration::from_secs(20);
         let mut connection = home.connection().await;
         loop {
@@ -97,7 +98,8 @@ fn what_is_committed_late_is_found() {
                 .await
                 .unwrap();
             late.push(job.id);
-            // Meanwhile others come and go, and the floor rises above the one that is not to be seen yet.
+            // Meanwhile others come and go, and the floor rises above the one that is not to be
+            // seen yet.
             let until = Instant::now() + Duration::from_millis(wait);
             while Instant::now() < until {
                 storage.insert(&[new_job()]).await.unwrap();

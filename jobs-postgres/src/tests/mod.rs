@@ -1,4 +1,5 @@
-//! Tests that need the inside of the storage, or SQL beside it. They need a server: `TEST_DATABASE_URL`.
+//! Tests that need the inside of the storage, or SQL beside it. They need a server:
+//! `TEST_DATABASE_URL`.
 
 mod floors;
 mod flow;

@@ -11,8 +11,9 @@ async fn store(storage: &PgStorage, count: usize) {
     storage.insert(&jobs).await.unwrap();
 }
 
-/// Takes and settles one batch by calling the functions in one transaction, and says how often, in that transaction, each of our
-/// large tables was read as a whole, and how many rows were fetched through indexes.
+/// Takes and settles one batch by calling the functions in one transaction, and says how often, in
+/// that transaction, each of our large tables was read as a whole, and how many rows were fetched
+/// through indexes.
 async fn rows_read(home: &Home, connection: &mut PgConnection, batch: usize) -> (i64, i64) {
     connection.execute("begin").await.unwrap();
     let prepare = format!(
@@ -61,8 +62,8 @@ fn nothing_is_read_as_a_whole() {
         let storage = home.storage().await;
         worker(&storage).await;
         let mut connection = home.connection().await;
-        // The plans are made, and kept, when there is nothing; when there is little and that is known; when there is much and that
-        // is not known; when it is.
+        // The plans are made, and kept, when there is nothing; when there is little and that is
+        // known; when there is much and that is not known; when it is.
         for (stored, analyzed, batch) in [
             (0, false, 10),
             (20, true, 10),
@@ -82,7 +83,8 @@ fn nothing_is_read_as_a_whole() {
             let (whole, fetched) = rows_read(&home, &mut connection, batch).await;
             let case = format!("{stored} more, analyzed: {analyzed}");
             assert_eq!(whole, 0, "{case}");
-            // Each job is looked at a few times: by the claim, by its fate, by its outcome, and by what checks that.
+            // Each job is looked at a few times: by the claim, by its fate, by its outcome, and by
+            // what checks that.
             assert!(
                 fetched <= 20 * batch as i64 + 100,
                 "{case}: {fetched} rows for {batch} jobs"

@@ -1,4 +1,5 @@
-//! Everything at once, and then the books: the race of the conformance suite, and what must be true of the tables after it.
+//! Everything at once, and then the books: the race of the conformance suite, and what must be true
+//! of the tables after it.
 
 use std::time::Duration;
 
