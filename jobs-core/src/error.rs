@@ -3,7 +3,7 @@
 use std::error::Error as StdError;
 use std::fmt;
 
-use crate::job::{JobId, State};
+use crate::job::{BatchId, JobId, State};
 
 /// The result of everything that can fail here.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -50,6 +50,15 @@ pub enum Error {
     },
     /// No job has this id.
     UnknownJob(JobId),
+    /// No batch has this id.
+    UnknownBatch(BatchId),
+    /// A job that was to be refused when another holds its unique key was refused; nothing was stored.
+    Duplicate {
+        /// The job that holds the key.
+        holder: JobId,
+        /// The key.
+        key: String,
+    },
     /// An operator's verb does not apply to a job in this state.
     WrongState {
         /// The job.
@@ -97,6 +106,10 @@ impl fmt::Display for Error {
             Self::Rejected { doing, source } => write!(f, "{doing}: refused: {source}"),
             Self::Storage { doing, source } => write!(f, "{doing}: {source}"),
             Self::UnknownJob(job) => write!(f, "there is no job {job}"),
+            Self::UnknownBatch(batch) => write!(f, "there is no batch {batch}"),
+            Self::Duplicate { holder, key } => {
+                write!(f, "job {holder} holds the unique key {key:?}; nothing was stored")
+            }
             Self::WrongState { job, verb, state } => {
                 write!(f, "cannot {verb} job {job}: it is {state}")
             }

@@ -192,6 +192,7 @@ fn job(row: &PgRow, names: &mut Names) -> ClaimedJob {
         queue: names.get(row.get(3)),
         priority: Priority::new(row.get(4)),
         options: options(row.get_unchecked(5)),
+        rules: None,
         attempt: row.get::<i32, _>(6) as u32,
         lost: row.get::<i32, _>(7) as u32,
         run: row.get(8),

@@ -342,6 +342,7 @@ fn claimed(
         options: options
             .and_then(|text| serde_json::from_str(text).ok())
             .map(Box::new),
+        rules: None,
         attempt: row.try_get(6)?,
         lost: row.try_get(7)?,
         run: row.try_get(2)?,

@@ -39,6 +39,7 @@ impl JobContext {
                 queue: NewJob::DEFAULT_QUEUE.into(),
                 priority: Priority::NORMAL,
                 options: None,
+                rules: None,
                 attempt: 0,
                 lost: 0,
                 run: 1,

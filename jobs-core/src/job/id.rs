@@ -115,7 +115,11 @@ identifier! {
     JobId, LAST_JOB, LONGEST_LEAD
 }
 identifier! {
-    /// Names one batch of jobs that a worker took at once.
+    /// Names a batch, for ever and everywhere: made by the client before anything of it is stored.
+    BatchId, LAST_JOB, LONGEST_LEAD
+}
+identifier! {
+    /// Names what a worker took at once.
     ClaimId, LAST_OTHER, u64::MAX
 }
 identifier! {

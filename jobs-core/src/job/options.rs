@@ -1,5 +1,6 @@
 //! What one job was given beyond its kind's own settings.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -27,6 +28,19 @@ pub struct StoredOptions {
     /// Labels to find the job by.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub tags: Vec<String>,
+    /// What else is known of it, by name, for handlers and for people.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub metadata: BTreeMap<String, Metadata>,
+}
+
+/// One value of a job's metadata.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Metadata {
+    /// The value.
+    pub value: String,
+    /// Whether jobs that are enqueued by this job's handler get it too, and theirs.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub inherit: bool,
 }
 
 impl StoredOptions {
@@ -38,11 +52,13 @@ impl StoredOptions {
             timeout,
             keep_for,
             tags,
+            metadata,
         } = self;
         retries.is_none()
             && backoff.is_none()
             && timeout.is_none()
             && keep_for.is_none()
             && tags.is_empty()
+            && metadata.is_empty()
     }
 }

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::{ErrorReport, JobId, Priority, State, StoredOptions, WorkerId};
+use super::{ErrorReport, JobId, Priority, Rules, State, StoredOptions, WorkerId};
 
 /// Everything a storage knows of one job but its history.
 #[derive(Clone, Debug, Serialize)]
@@ -31,6 +31,10 @@ pub struct JobRecord {
     pub run: i32,
     /// What it was given beyond its kind's settings.
     pub options: StoredOptions,
+    /// When and whether it runs, as it was stored; `None` for most jobs.
+    pub rules: Option<Box<Rules>>,
+    /// The limit before which it waits, although it is due.
+    pub limited_by: Option<String>,
     /// When it was stored.
     pub created_at: DateTime<Utc>,
     /// Since when it was allowed to run, or from when on it will be.
@@ -61,6 +65,8 @@ impl JobRecord {
             lost: 0,
             run: 0,
             options: StoredOptions::default(),
+            rules: None,
+            limited_by: None,
             created_at,
             due_at: created_at,
             started_at: None,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-use super::{JobId, Priority, StoredOptions};
+use super::{JobId, Priority, Rules, StoredOptions};
 
 /// When a job may run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -51,6 +51,8 @@ pub struct NewJob {
     pub due: Due,
     /// What it was given beyond its kind's own settings.
     pub options: StoredOptions,
+    /// When and whether it runs, beyond `due`; `None` for most jobs.
+    pub rules: Option<Box<Rules>>,
 }
 
 impl NewJob {
@@ -68,6 +70,7 @@ impl NewJob {
             priority: Priority::NORMAL,
             due: Due::Now,
             options: StoredOptions::default(),
+            rules: None,
         }
     }
 }

@@ -35,6 +35,11 @@ pub enum Transition {
         /// For the attempt's row.
         report: ErrorReport,
     },
+    /// Final: Deleted, because it was not to be started any more. Uses no attempt.
+    Delete {
+        /// In plain words.
+        reason: String,
+    },
     /// Waits again, because the handler asked for it. Uses no attempt.
     Snooze {
         /// How long from now, by the storage's clock.

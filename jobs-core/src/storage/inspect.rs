@@ -4,9 +4,9 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use super::{Pause, WorkerInfo};
+use super::{BatchRecord, LimitRecord, Pause, WorkerInfo};
 use crate::error::Result;
-use crate::job::{AttemptRecord, EventRecord, JobId, JobRecord, State};
+use crate::job::{AttemptRecord, BatchId, EventRecord, JobId, JobRecord, Parent, State};
 
 /// What people want to know of a storage. Nothing here is on the way of a job; nothing here may slow
 /// that way down.
@@ -33,6 +33,23 @@ pub trait Inspect: Send + Sync {
     /// Every worker that has not retired, and those that died within the last day; oldest first.
     async fn workers(&self) -> Result<Vec<WorkerRecord>>;
 
+    /// One batch, its counts exact as of a second ago at most.
+    async fn batch(&self, id: BatchId) -> Result<Option<BatchRecord>> {
+        let _ = id;
+        Err(super::missing("it"))
+    }
+
+    /// What an Awaiting job still waits for, in the order in which its parents were given.
+    async fn awaited(&self, id: JobId) -> Result<Vec<Parent>> {
+        let _ = id;
+        Err(super::missing("it"))
+    }
+
+    /// Every limit that has been declared or set, by name.
+    async fn limits(&self) -> Result<Vec<LimitRecord>> {
+        Err(super::missing("it"))
+    }
+
     /// What happened in each minute from `from` to before `to`, for each queue and kind, ascending.
     async fn stats(&self, from: DateTime<Utc>, to: DateTime<Utc>) -> Result<Vec<StatRecord>>;
 }
@@ -48,6 +65,8 @@ pub struct JobFilter {
     pub queue: Option<String>,
     /// Only with this tag.
     pub tag: Option<String>,
+    /// Only members of this batch (not of batches in it).
+    pub batch: Option<BatchId>,
     /// Only older than this job: where the last page ended.
     pub before: Option<JobId>,
     /// How many at most. Defaults to 50; 0 means 50; at most 1,000.

@@ -9,12 +9,14 @@
 //! fence: a worker that lost its claim can never record an outcome, and an outcome that arrives twice
 //! counts once.
 //!
-//! **Places.** A job that waits has exactly one place: a ticket (due now or later) or an entry in the
-//! claim of a worker. A job that is final has none.
+//! **Places.** A job that waits has exactly one place: a ticket (due now or later), an entry in the
+//! claim of a worker, or a line before a limit. A job that is Awaiting, or final, has none.
 
+mod batch;
 mod finished;
 mod handle;
 mod inspect;
+mod limit;
 mod memory;
 mod observed;
 #[cfg(test)]
@@ -29,12 +31,14 @@ use chrono::{DateTime, Utc};
 use tokio::sync::broadcast;
 
 use crate::error::Result;
-use crate::job::{JobId, NewJob, WorkerId};
+use crate::job::{BatchId, JobId, LimitRule, NewJob, WorkerId};
 
+pub use batch::{BatchRecord, NewBatch};
 pub use handle::StorageHandle;
 pub use inspect::{
     Inspect, JobFilter, JobPage, QueueRecord, StatRecord, StateCounts, WorkerRecord,
 };
+pub use limit::{LimitRecord, Start};
 pub use memory::MemoryStorage;
 pub(crate) use observed::RETRY_FOR;
 pub use request::{
@@ -43,6 +47,10 @@ pub use request::{
     Wake, WorkerInfo,
 };
 pub use within::Within;
+
+fn missing(storage: &str) -> crate::Error {
+    crate::Error::Invalid(format!("{storage} does not know this yet"))
+}
 
 /// What a database must do for jobs to live in it. Third parties implement it too; the conformance
 /// suite (`jobs_core::testing`) says whether they did.
@@ -60,6 +68,23 @@ pub trait Storage: Inspect + Any + Send + Sync + 'static {
     /// Stores jobs, each with a ticket, all or none. A job whose id is stored already is left as it
     /// is, so that an insert can be repeated when its answer was lost. No id appears twice in a request.
     /// Arguments, kind, queue and options come back to the letter as they were given.
+    ///
+    /// What a job's [rules](NewJob::rules) ask for is seen to in this order, and an error of any job leaves
+    /// nothing stored:
+    ///
+    /// 1. *Unique*: if another job of its kind holds the key, that one is the answer, and becomes what
+    ///    [`OnConflict`](crate::job::OnConflict) says; the new one is not stored. Of jobs of one request
+    ///    the first gets the key. A child in the request waits for the holder then.
+    /// 2. *Batch*: it must be known and not have ended ([`Error::UnknownBatch`](crate::Error::UnknownBatch),
+    ///    [`Error::Invalid`](crate::Error::Invalid)); cancelled ones take no members either.
+    /// 3. *Parents*: each must be known, or be in the request ([`Error::UnknownJob`](crate::Error::UnknownJob),
+    ///    `UnknownBatch`). While one of them has not ended as its condition says the job is Awaiting and
+    ///    has no ticket; if one has ended otherwise for good it is stored Deleted, with a reason that
+    ///    names the parent.
+    /// 4. *Limits*: it gets its ticket when all of them let it.
+    ///
+    /// A due time counts from the insert, also for jobs that have to wait for others: what becomes ready
+    /// later than it is due is due when it becomes ready.
     async fn insert(&self, jobs: &[NewJob]) -> Result<Vec<Inserted>>;
 
     /// Takes due jobs of queues that are not paused, in order, and gives them to the worker under the
@@ -91,10 +116,63 @@ pub trait Storage: Inspect + Any + Send + Sync + 'static {
     /// | retry | ticket, due after the delay | + 1 | its | its outcome | retried |
     /// | snooze | ticket, due after the delay | | its | `snoozed` | |
     /// | release | ticket, due now | | stays | | |
+    /// | delete | Deleted | | its | | deleted |
+    ///
+    /// A job with limits gets its ticket, here and everywhere, only when they let it; what it held of them is
+    /// free when its run ends. When a job becomes final its unique key is free (unless it is held for a
+    /// period), its batch is told, and the jobs that wait for it are looked at: those whose
+    /// [condition](crate::job::Condition) is met by all parents become ready, in the same step where
+    /// possible and within a second in any case; those for which it cannot be met any more are Deleted,
+    /// and so on. A job that becomes final again, after a requeue, does not let a child run twice.
     ///
     /// An attempt row has the number `attempt + 1`. Its end, and the job's, lies `ended_ago` before now,
     /// its start `ran_for` before that (a release leaves the job's times as they are).
     async fn settle(&self, flush: &Flush) -> Result<Vec<Refused>>;
+
+    /// Stores a batch with these members (whose rules name it), all or nothing; more can be
+    /// [inserted](Self::insert) as long as it has not ended. Repeating it is harmless. A batch that is
+    /// sealed and has no members ends at once.
+    async fn create_batch(&self, batch: &NewBatch, jobs: &[NewJob]) -> Result<Vec<Inserted>> {
+        let _ = (batch, jobs);
+        Err(missing(self.name()))
+    }
+
+    /// Makes a batch complete: its members become visible and run from now on, all in one step. Nothing is
+    /// done to one that is sealed.
+    async fn seal_batch(&self, batch: BatchId) -> Result<()> {
+        let _ = (batch,);
+        Err(missing(self.name()))
+    }
+
+    /// Lets an ended or cancelled batch take members again. It ends once more when all are final; a job
+    /// that waited for its first end and has run is not run again.
+    async fn reopen_batch(&self, batch: BatchId) -> Result<()> {
+        let _ = (batch,);
+        Err(missing(self.name()))
+    }
+
+    /// Cancels a batch and those in it: nothing can be added; members that are not final become Deleted
+    /// (those that run are cancelled), with an event row each. Answers how many did. One that has ended
+    /// is left alone.
+    async fn cancel_batch(&self, batch: BatchId, actor: &str, reason: Option<&str>) -> Result<u64> {
+        let _ = (batch, actor, reason);
+        Err(missing(self.name()))
+    }
+
+    /// Says that a job is about to be started; called for those only that have a limit on starts. Answers
+    /// whether the run is still the worker's: if not it must not be started.
+    async fn start(&self, start: &Start) -> Result<bool> {
+        let _ = (start,);
+        Err(missing(self.name()))
+    }
+
+    /// Sets how much a limit allows, whatever programs declare, or, with `None`, lets it be as they
+    /// declare. It holds for jobs that are let in from now on. For a limit of a queue (`queue:NAME`) that
+    /// nobody declares this makes it or takes it away.
+    async fn set_limit(&self, name: &str, rule: Option<&LimitRule>) -> Result<()> {
+        let _ = (name, rule);
+        Err(missing(self.name()))
+    }
 
     /// Makes a worker known. Repeating it is harmless, and does not bring back the dead.
     async fn register(&self, worker: &WorkerInfo) -> Result<()>;

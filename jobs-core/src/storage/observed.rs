@@ -13,11 +13,11 @@ use tokio::time::Instant;
 use tracing::{Instrument, debug_span, field, warn};
 
 use super::{
-    Answer, Beat, ClaimRequest, Claimed, Command, Flush, Inserted, Orders, Pause, Presence,
-    Refused, RescueRequest, Rescued, Retention, StorageHandle, WorkerInfo,
+    Answer, Beat, ClaimRequest, Claimed, Command, Flush, Inserted, NewBatch, Orders, Pause,
+    Presence, Refused, RescueRequest, Rescued, Retention, Start, StorageHandle, WorkerInfo,
 };
 use crate::error::{Error, Result};
-use crate::job::{JobId, NewJob, WorkerId};
+use crate::job::{BatchId, JobId, LimitRule, NewJob, WorkerId};
 use crate::lifecycle::Transition;
 
 /// How long an insert is tried again by default.
@@ -79,6 +79,57 @@ impl StorageHandle {
         self.finished()
             .announce(ended.map(|settlement| settlement.job));
         Ok(refused)
+    }
+
+    /// Stores a batch with these members. Tried again like an insert.
+    pub async fn create_batch_retrying(
+        &self,
+        batch: &NewBatch,
+        jobs: &[NewJob],
+        retry_for: Duration,
+    ) -> Result<Vec<Inserted>> {
+        let again = |error: &Error| error.is_transient().then_some(retry_for);
+        self.observe("create_batch", jobs.len(), again, || {
+            (**self).create_batch(batch, jobs)
+        })
+        .await
+    }
+
+    /// Makes a batch complete. Harmless to repeat, so that it is tried again for up to 5 s.
+    pub async fn seal_batch(&self, batch: BatchId) -> Result<()> {
+        let again = |error: &Error| error.is_transient().then_some(RETRY_FOR);
+        self.observe("seal_batch", 1, again, || (**self).seal_batch(batch))
+            .await
+    }
+
+    /// Lets an ended batch take members again.
+    pub async fn reopen_batch(&self, batch: BatchId) -> Result<()> {
+        self.through("reopen_batch", 1, || (**self).reopen_batch(batch))
+            .await
+    }
+
+    /// Cancels a batch.
+    pub async fn cancel_batch(
+        &self,
+        batch: BatchId,
+        actor: &str,
+        reason: Option<&str>,
+    ) -> Result<u64> {
+        self.through("cancel_batch", 1, || {
+            (**self).cancel_batch(batch, actor, reason)
+        })
+        .await
+    }
+
+    /// Says that a job is about to be started.
+    pub async fn start(&self, start: &Start) -> Result<bool> {
+        self.through("start", 1, || (**self).start(start)).await
+    }
+
+    /// Sets how much a limit allows.
+    pub async fn set_limit(&self, name: &str, rule: Option<&LimitRule>) -> Result<()> {
+        self.through("set_limit", 1, || (**self).set_limit(name, rule))
+            .await
     }
 
     /// Makes a worker known.

@@ -8,12 +8,15 @@ use chrono::{DateTime, Utc};
 use tokio::sync::{Semaphore, broadcast};
 
 use super::{
-    Answer, Beat, ClaimRequest, Claimed, Command, Flush, Inserted, Inspect, JobFilter, JobPage,
-    MemoryStorage, Orders, Pause, Presence, QueueRecord, Refused, RescueRequest, Rescued,
-    Retention, StatRecord, StateCounts, Storage, Wake, WorkerInfo, WorkerRecord,
+    Answer, BatchRecord, Beat, ClaimRequest, Claimed, Command, Flush, Inserted, Inspect, JobFilter,
+    JobPage, LimitRecord, MemoryStorage, NewBatch, Orders, Pause, Presence, QueueRecord, Refused,
+    RescueRequest, Rescued, Retention, Start, StatRecord, StateCounts, Storage, Wake, WorkerInfo,
+    WorkerRecord,
 };
 use crate::error::{Error, Result};
-use crate::job::{AttemptRecord, EventRecord, JobId, JobRecord, NewJob, WorkerId};
+use crate::job::{
+    AttemptRecord, BatchId, EventRecord, JobId, JobRecord, LimitRule, NewJob, Parent, WorkerId,
+};
 
 /// What happens to one statement.
 pub(crate) enum Fault {
@@ -149,6 +152,24 @@ impl Storage for Probe {
     async fn settle(&self, flush: &Flush) -> Result<Vec<Refused>> {
         self.0.memory.settle(flush).await
     }
+    async fn create_batch(&self, batch: &NewBatch, jobs: &[NewJob]) -> Result<Vec<Inserted>> {
+        self.0.memory.create_batch(batch, jobs).await
+    }
+    async fn seal_batch(&self, batch: BatchId) -> Result<()> {
+        self.0.memory.seal_batch(batch).await
+    }
+    async fn reopen_batch(&self, batch: BatchId) -> Result<()> {
+        self.0.memory.reopen_batch(batch).await
+    }
+    async fn cancel_batch(&self, batch: BatchId, actor: &str, reason: Option<&str>) -> Result<u64> {
+        self.0.memory.cancel_batch(batch, actor, reason).await
+    }
+    async fn start(&self, start: &Start) -> Result<bool> {
+        self.0.memory.start(start).await
+    }
+    async fn set_limit(&self, name: &str, rule: Option<&LimitRule>) -> Result<()> {
+        self.0.memory.set_limit(name, rule).await
+    }
     async fn register(&self, worker: &WorkerInfo) -> Result<()> {
         self.0.memory.register(worker).await
     }
@@ -229,6 +250,15 @@ impl Inspect for Probe {
     }
     async fn workers(&self) -> Result<Vec<WorkerRecord>> {
         self.0.memory.workers().await
+    }
+    async fn batch(&self, id: BatchId) -> Result<Option<BatchRecord>> {
+        self.0.memory.batch(id).await
+    }
+    async fn awaited(&self, id: JobId) -> Result<Vec<Parent>> {
+        self.0.memory.awaited(id).await
+    }
+    async fn limits(&self) -> Result<Vec<LimitRecord>> {
+        self.0.memory.limits().await
     }
     async fn stats(&self, from: DateTime<Utc>, to: DateTime<Utc>) -> Result<Vec<StatRecord>> {
         self.0.memory.stats(from, to).await

@@ -6,7 +6,9 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use crate::job::{ClaimId, Due, JobId, Priority, QueuePattern, State, StoredOptions, WorkerId};
+use crate::job::{
+    ClaimId, Due, JobId, Priority, QueuePattern, Rules, State, StoredOptions, WorkerId,
+};
 use crate::lifecycle::{Transition, is_last_chance};
 
 /// What became of one job of an insert, in the order of the request.
@@ -79,6 +81,7 @@ impl ClaimedJob {
             queue: Arc::clone(&self.queue),
             priority: self.priority,
             options: None,
+            rules: self.rules.clone(),
             attempt: self.attempt,
             lost: self.lost,
             run: self.run,
@@ -102,6 +105,8 @@ pub struct ClaimedJob {
     pub priority: Priority,
     /// What it was given beyond its kind's settings; `None` for most jobs.
     pub options: Option<Box<StoredOptions>>,
+    /// When and whether it runs; `None` for most jobs.
+    pub rules: Option<Box<Rules>>,
     /// How many of its runs ended in an outcome before.
     pub attempt: u32,
     /// How many of its runs ended with the death of their worker before.

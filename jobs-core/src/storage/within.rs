@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 
-use super::{Inserted, Settlement, Storage};
+use super::{Inserted, NewBatch, Settlement, Storage};
 use crate::error::Result;
 use crate::job::{NewJob, WorkerId};
 
@@ -22,6 +22,17 @@ pub trait Within<S: Storage>: Send {
     /// Stores jobs; they become visible when the caller commits.
     async fn insert(&mut self, storage: &S, jobs: &[NewJob]) -> Result<Vec<Inserted>>;
 
+    /// Stores a batch with these members; both become visible when the caller commits.
+    async fn create_batch(
+        &mut self,
+        storage: &S,
+        batch: &NewBatch,
+        jobs: &[NewJob],
+    ) -> Result<Vec<Inserted>> {
+        let _ = (batch, jobs);
+        Err(super::missing(storage.name()))
+    }
+
     /// Settles one run that succeeded, with its effects, in the caller's transaction. Fails if the
     /// run is not the worker's any more; the caller must then roll back.
     async fn complete(&mut self, storage: &S, worker: WorkerId, run: &Settlement) -> Result<()>;
@@ -31,6 +42,15 @@ pub trait Within<S: Storage>: Send {
 impl<S: Storage, C: Within<S> + ?Sized> Within<S> for &mut C {
     async fn insert(&mut self, storage: &S, jobs: &[NewJob]) -> Result<Vec<Inserted>> {
         (**self).insert(storage, jobs).await
+    }
+
+    async fn create_batch(
+        &mut self,
+        storage: &S,
+        batch: &NewBatch,
+        jobs: &[NewJob],
+    ) -> Result<Vec<Inserted>> {
+        (**self).create_batch(storage, batch, jobs).await
     }
 
     async fn complete(&mut self, storage: &S, worker: WorkerId, run: &Settlement) -> Result<()> {

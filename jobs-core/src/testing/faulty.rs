@@ -10,11 +10,14 @@ use chrono::{DateTime, Utc};
 use tokio::sync::broadcast;
 
 use crate::error::{Error, Result};
-use crate::job::{AttemptRecord, EventRecord, JobId, JobRecord, NewJob, WorkerId};
+use crate::job::{
+    AttemptRecord, BatchId, EventRecord, JobId, JobRecord, LimitRule, NewJob, Parent, WorkerId,
+};
 use crate::storage::{
-    Answer, Beat, ClaimRequest, Claimed, Command, Flush, Inserted, Inspect, JobFilter, JobPage,
-    Orders, Pause, Presence, QueueRecord, Refused, RescueRequest, Rescued, Retention, StatRecord,
-    StateCounts, Storage, StorageHandle, Wake, WorkerInfo, WorkerRecord,
+    Answer, BatchRecord, Beat, ClaimRequest, Claimed, Command, Flush, Inserted, Inspect, JobFilter,
+    JobPage, LimitRecord, NewBatch, Orders, Pause, Presence, QueueRecord, Refused, RescueRequest,
+    Rescued, Retention, Start, StatRecord, StateCounts, Storage, StorageHandle, Wake, WorkerInfo,
+    WorkerRecord,
 };
 
 /// What may befall a call.
@@ -48,6 +51,12 @@ pub enum Method {
     Claim,
     NextDue,
     Settle,
+    CreateBatch,
+    SealBatch,
+    ReopenBatch,
+    CancelBatch,
+    Start,
+    SetLimit,
     Register,
     Beat,
     Suspect,
@@ -68,6 +77,9 @@ pub enum Method {
     Counts,
     Queues,
     Workers,
+    Batch,
+    Awaited,
+    Limits,
     Stats,
 }
 
@@ -227,6 +239,35 @@ impl Storage for FaultyStorage {
         self.meet(Method::Settle, self.behind().settle(flush)).await
     }
 
+    async fn create_batch(&self, batch: &NewBatch, jobs: &[NewJob]) -> Result<Vec<Inserted>> {
+        let call = self.behind().create_batch(batch, jobs);
+        self.meet(Method::CreateBatch, call).await
+    }
+
+    async fn seal_batch(&self, batch: BatchId) -> Result<()> {
+        let call = self.behind().seal_batch(batch);
+        self.meet(Method::SealBatch, call).await
+    }
+
+    async fn reopen_batch(&self, batch: BatchId) -> Result<()> {
+        let call = self.behind().reopen_batch(batch);
+        self.meet(Method::ReopenBatch, call).await
+    }
+
+    async fn cancel_batch(&self, batch: BatchId, actor: &str, reason: Option<&str>) -> Result<u64> {
+        let call = self.behind().cancel_batch(batch, actor, reason);
+        self.meet(Method::CancelBatch, call).await
+    }
+
+    async fn start(&self, start: &Start) -> Result<bool> {
+        self.meet(Method::Start, self.behind().start(start)).await
+    }
+
+    async fn set_limit(&self, name: &str, rule: Option<&LimitRule>) -> Result<()> {
+        let call = self.behind().set_limit(name, rule);
+        self.meet(Method::SetLimit, call).await
+    }
+
     async fn register(&self, worker: &WorkerInfo) -> Result<()> {
         let call = self.behind().register(worker);
         self.meet(Method::Register, call).await
@@ -327,6 +368,18 @@ impl Inspect for FaultyStorage {
 
     async fn workers(&self) -> Result<Vec<WorkerRecord>> {
         self.meet(Method::Workers, self.behind().workers()).await
+    }
+
+    async fn batch(&self, id: BatchId) -> Result<Option<BatchRecord>> {
+        self.meet(Method::Batch, self.behind().batch(id)).await
+    }
+
+    async fn awaited(&self, id: JobId) -> Result<Vec<Parent>> {
+        self.meet(Method::Awaited, self.behind().awaited(id)).await
+    }
+
+    async fn limits(&self) -> Result<Vec<LimitRecord>> {
+        self.meet(Method::Limits, self.behind().limits()).await
     }
 
     async fn stats(&self, from: DateTime<Utc>, to: DateTime<Utc>) -> Result<Vec<StatRecord>> {

@@ -233,6 +233,7 @@ mod tests {
             queue: queue.into(),
             priority: Priority::new(priority),
             options: None,
+            rules: None,
             attempt: 0,
             lost: 0,
             run: 0,

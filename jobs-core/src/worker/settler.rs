@@ -286,6 +286,8 @@ fn make_storable(settlement: &mut Settlement, error: &Error) {
             *report = ErrorReport::new("the error could not be stored");
             *reason = "its error could not be stored".into();
         }
-        Transition::Snooze { reason, .. } | Transition::Release { reason } => reason.clear(),
+        Transition::Delete { reason }
+        | Transition::Snooze { reason, .. }
+        | Transition::Release { reason } => reason.clear(),
     }
 }

@@ -28,6 +28,8 @@ impl Job {
             lost: self.lost,
             run: self.run,
             options: self.options.as_deref().cloned().unwrap_or_default(),
+            rules: None,
+            limited_by: None,
             created_at: self.created_at,
             due_at: self.due_at,
             started_at: self.started_at,

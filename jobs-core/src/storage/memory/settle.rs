@@ -93,6 +93,11 @@ impl Tables {
                 job.attempt += 1;
                 self.finish(run.job, State::Failed, ended);
             }
+            Transition::Delete { reason } => {
+                stat.deleted += 1;
+                job.reason = Some(reason.clone());
+                self.finish(run.job, State::Deleted, ended);
+            }
             Transition::Snooze { delay, reason } => {
                 job.write_attempt(run, AttemptOutcome::Snoozed, reason, None, ended);
                 self.wait(run.job, later(now, *delay));

@@ -9,7 +9,7 @@ use super::stage::{
     Hand, LATER, at_once, close, eventually, id_of, ids, job, jobs, record, state, store,
     store_one, store_some, succeed,
 };
-use crate::job::{Backoff, Due, JobId, NewJob, Priority, State, StoredOptions};
+use crate::job::{Backoff, Due, JobId, Metadata, NewJob, Priority, State, StoredOptions};
 use crate::storage::{Inserted, StorageHandle};
 
 /// Texts that a storage might be tempted to tidy up.
@@ -137,12 +137,17 @@ pub async fn options_come_back(storage: StorageHandle) {
     ];
     let hand = Hand::hire(&storage).await;
     for backoff in backoffs {
+        let metadata = Metadata {
+            value: "Ärger & Söhne".into(),
+            inherit: true,
+        };
         let options = StoredOptions {
             retries: Some(u32::MAX),
             backoff: Some(backoff),
             timeout: Some(Duration::from_nanos(1_000_000_001)),
             keep_for: Some(Duration::from_secs(86_400)),
             tags: vec!["vip".into(), "eu.west:1".into()],
+            metadata: [("tenant".into(), metadata)].into(),
         };
         let new = NewJob {
             options: options.clone(),

@@ -19,6 +19,7 @@ pub(super) enum End {
     Retried,
     Snoozed,
     Released,
+    Deleted,
 }
 
 impl End {
@@ -29,6 +30,7 @@ impl End {
             Transition::Retry { .. } => Self::Retried,
             Transition::Snooze { .. } => Self::Snoozed,
             Transition::Release { .. } => Self::Released,
+            Transition::Delete { .. } => Self::Deleted,
         }
     }
 }
