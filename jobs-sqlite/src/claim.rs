@@ -342,10 +342,16 @@ fn claimed(
         options: options
             .and_then(|text| serde_json::from_str(text).ok())
             .map(Box::new),
-        rules: None,
+        rules: rules(row.try_get(8)?),
         attempt: row.try_get(6)?,
         lost: row.try_get(7)?,
         run: row.try_get(2)?,
         due_at: encode::time(row.try_get(1)?),
     }))
+}
+
+/// What a job's rules say. What does not parse was written by a later version, or by hand; what it asked
+/// for has been seen to when the job was stored.
+fn rules(text: Option<&str>) -> Option<Box<jobs_core::job::Rules>> {
+    text.and_then(|text| serde_json::from_str(text).ok())
 }

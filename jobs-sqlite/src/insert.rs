@@ -66,7 +66,7 @@ impl NewRows {
     }
 }
 
-/// [id, kind, args, queue, priority, options, keep_for, due_at]
+/// [id, kind, args, queue, priority, options, keep_for, due_at, rules]
 type Row<'j> = (
     Hex,
     &'j str,
@@ -76,6 +76,7 @@ type Row<'j> = (
     Option<String>,
     Option<i64>,
     i64,
+    Option<String>,
 );
 
 fn row(job: &NewJob, now: DateTime<Utc>) -> Result<Row<'_>, serde_json::Error> {
@@ -89,6 +90,10 @@ fn row(job: &NewJob, now: DateTime<Utc>) -> Result<Row<'_>, serde_json::Error> {
         options.map(serde_json::to_string).transpose()?,
         job.options.keep_for.map(encode::span),
         encode::micros(job.due.at(now)),
+        job.rules
+            .as_deref()
+            .map(serde_json::to_string)
+            .transpose()?,
     ))
 }
 

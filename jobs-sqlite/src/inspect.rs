@@ -86,7 +86,7 @@ fn record(row: &SqliteRow, now: i64) -> fault::Result<JobRecord> {
     let id: JobId = row.try_get::<Uuid, _>(0)?.into();
     let options: Option<&str> = row.try_get(10)?;
     let due_at: i64 = row.try_get(12)?;
-    let state = state(row.try_get(5)?, row.try_get(17)?, due_at, now)?;
+    let state = state(row.try_get(5)?, row.try_get(18)?, due_at, now)?;
     let mut job = JobRecord::new(id, row.try_get::<String, _>(1)?, state);
     job.args = row.try_get(2)?;
     job.queue = row.try_get(3)?;
@@ -100,6 +100,8 @@ fn record(row: &SqliteRow, now: i64) -> fault::Result<JobRecord> {
             Fault::Unreadable(format!("the options of job {id} cannot be read: {error}"))
         })?;
     }
+    let rules: Option<&str> = row.try_get(17)?;
+    job.rules = rules.map(read_json).transpose()?;
     job.created_at = time(row.try_get(11)?);
     job.due_at = time(due_at);
     job.started_at = row.try_get::<Option<i64>, _>(13)?.map(time);

@@ -257,6 +257,11 @@ impl<'s> Batch<'s> {
                 self.waiting.push(id);
                 Some((*how, reason, Some(report)))
             }
+            Transition::Delete { reason } => {
+                add("deleted", 0, None, Some(reason), None, Some(ended));
+                counts.deleted += 1;
+                None
+            }
             Transition::Snooze { delay, reason } => {
                 add("waiting", 0, later(*delay), Some(reason), None, None);
                 self.waiting.push(id);

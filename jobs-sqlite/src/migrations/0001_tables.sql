@@ -3,6 +3,8 @@
 
 -- One row a job. `run` is the number of the current ownership: who ends one raises it. `settled`: the last
 -- ownership was ended by its `worker`, not by an operator or a rescue.
+-- `rules`: when and whether it runs, as JSON. `pending`: for how many others it waits; null with jobs that
+-- have nothing of the kind.
 -- Without rowid: ids ascend, so new bodies are appended, and one tree is kept instead of two.
 create table jobs_job (
     id          blob    not null primary key check (length(id) = 16),
@@ -11,6 +13,8 @@ create table jobs_job (
     queue       text    not null,
     priority    integer not null,
     options     text,
+    rules       text,
+    pending     integer,
     keep_for    integer,
     state       text    not null default 'waiting'
                 check (state in ('waiting', 'awaiting', 'succeeded', 'failed', 'deleted')),

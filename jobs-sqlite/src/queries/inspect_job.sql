@@ -1,6 +1,6 @@
 -- The jobs ?1 (ids), newest first; `waits`: it has its ticket.
 select j.id, j.kind, j.args, j.queue, j.priority, j.state, j.reason, j.attempt, j.lost, j.run, j.options,
-       j.created_at, j.due_at, j.started_at, j.finished_at, j.worker, j.result,
+       j.created_at, j.due_at, j.started_at, j.finished_at, j.worker, j.result, j.rules,
        exists (select 1 from jobs_ticket t
                 where t.queue = j.queue and t.priority = j.priority and t.run_at = j.due_at
                   and t.job_id = j.id and t.run = j.run) as waits

@@ -5,6 +5,7 @@ mod conformance;
 mod faults;
 mod file;
 mod processes;
+mod rules;
 mod stage;
 mod wake;
 mod within;
