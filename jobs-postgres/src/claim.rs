@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
-use jobs_core::job::{Priority, StoredOptions};
+use jobs_core::job::{Priority, Rules, StoredOptions};
 use jobs_core::storage::{ClaimRequest, Claimed, ClaimedJob};
 use jobs_core::{Error, Result};
 use sqlx::Row;
@@ -192,11 +192,11 @@ fn job(row: &PgRow, names: &mut Names) -> ClaimedJob {
         queue: names.get(row.get(3)),
         priority: Priority::new(row.get(4)),
         options: options(row.get_unchecked(5)),
-        rules: None,
-        attempt: row.get::<i32, _>(6) as u32,
-        lost: row.get::<i32, _>(7) as u32,
-        run: row.get(8),
-        due_at: row.get(9),
+        rules: rules(row.get_unchecked(6)),
+        attempt: row.get::<i32, _>(7) as u32,
+        lost: row.get::<i32, _>(8) as u32,
+        run: row.get(9),
+        due_at: row.get(10),
     }
 }
 
@@ -205,6 +205,12 @@ fn options(text: Option<&str>) -> Option<Box<StoredOptions>> {
     // hold.
     let options = text.and_then(|text| serde_json::from_str(text).ok());
     options.map(Box::new)
+}
+
+/// Rules that ask for nothing mark a job that the storage itself has to look after.
+pub(crate) fn rules(text: Option<&str>) -> Option<Box<Rules>> {
+    let rules: Option<Rules> = text.and_then(|text| serde_json::from_str(text).ok());
+    rules.filter(|rules| !rules.is_empty()).map(Box::new)
 }
 
 /// One copy of each name of a queue or kind.

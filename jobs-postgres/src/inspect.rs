@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use jobs_core::job::{
-    AttemptOutcome, AttemptRecord, EventRecord, JobId, JobRecord, Priority, State,
+    AttemptOutcome, AttemptRecord, EventRecord, JobId, JobRecord, Priority, Rules, State,
 };
 use jobs_core::storage::{
     JobFilter, JobPage, Pause, QueueRecord, StatRecord, StateCounts, WorkerRecord,
@@ -68,7 +68,9 @@ fn record(row: &PgRow) -> Result<JobRecord> {
     record.attempt = row.get::<i32, _>("attempt") as u32;
     record.lost = row.get::<i32, _>("lost") as u32;
     record.run = row.get("run");
-    record.options = json(row, "options")?.unwrap_or_default();
+    record.options = readable(row, "options", &mut record.reason).unwrap_or_default();
+    let rules: Option<Rules> = readable(row, "rules", &mut record.reason);
+    record.rules = rules.filter(|rules| !rules.is_empty()).map(Box::new);
     record.created_at = row.get("created_at");
     record.due_at = row.get("run_at");
     record.started_at = row.get("started_at");
@@ -76,6 +78,22 @@ fn record(row: &PgRow) -> Result<JobRecord> {
     record.worker = row.get::<Option<Uuid>, _>("worker").map(Into::into);
     record.result = row.get_unchecked("result");
     Ok(record)
+}
+
+/// What was written by a later version, or by hand, must not hide the job it belongs to.
+fn readable<T: DeserializeOwned>(
+    row: &PgRow,
+    column: &str,
+    reason: &mut Option<String>,
+) -> Option<T> {
+    json(row, column).unwrap_or_else(|error| {
+        let note = format!("its {column} cannot be read: {error}");
+        *reason = Some(match reason.take() {
+            Some(reason) => format!("{reason} ({note})"),
+            None => note,
+        });
+        None
+    })
 }
 
 fn json<T: DeserializeOwned>(row: &PgRow, column: &str) -> Result<Option<T>> {

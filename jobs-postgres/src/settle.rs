@@ -236,6 +236,7 @@ fn code(transition: &Transition) -> i16 {
     match transition {
         Transition::Succeed { .. } => 2,
         Transition::Fail { .. } => 3,
+        Transition::Delete { .. } => 4,
         Transition::Retry { .. } => 0,
         Transition::Snooze { .. } => 5,
         // A transition of a later version is none that this one could have decided on.
@@ -256,6 +257,7 @@ fn reason(transition: &Transition) -> Option<&str> {
         Transition::Succeed { note, .. } => note.as_deref(),
         Transition::Retry { reason, .. }
         | Transition::Fail { reason, .. }
+        | Transition::Delete { reason }
         | Transition::Snooze { reason, .. } => Some(reason),
         _ => None,
     }

@@ -8,7 +8,7 @@ create table jobs.schema_version (
 
 -- One row for each job, for as long as it is kept. It is written when the job is created and when a run ends; where a
 -- waiting job stands is said by which of the tables below names it, so that no index covers what changes here. state: 0
--- waiting (ticket or claim), 1 awaiting (other jobs), 2 succeeded, 3 failed, 4 deleted run:   the number of the current
+-- waiting (ticket, claim, or line before a limit), 1 awaiting (other jobs), 2 succeeded, 3 failed, 4 deleted run:   the number of the current
 -- ownership; raised by whatever ends one. A ticket or an entry of a claim with another number is void. Ids are UUIDv7:
 -- partitions by day are ranges of ids. A row changes once in most lives, and should find room for that on its own page:
 -- then the index is not touched. At a fillfactor of 42 all of them do (at 70 a third), with a third less WAL, and the
@@ -21,6 +21,7 @@ create table jobs.job (
     finished_at timestamptz,
     run         int not null default 0,
     attempt     int not null default 0,
+    pending     int,                    -- of an awaiting job: how many parents it waits for
     lost        smallint not null default 0,
     priority    smallint not null default 0,
     state       smallint not null default 0,
@@ -30,6 +31,7 @@ create table jobs.job (
     queue       text collate "C" not null,
     args        json not null,          -- not jsonb: the text must come back as it was given
     options     json,
+    rules       json,                   -- null for most jobs; then nothing but the tables below knows of the job
     reason      text,
     result      json,
     primary key (id)

@@ -11,7 +11,7 @@
 -- row answered says what was seen of the database, and how many tickets were taken; then comes a row for each job.
 create or replace function jobs.claim(p_worker uuid, p_claim uuid, p_limit int, p_unknown_kinds text[], p_wants int[],
                            p_shares int[], p_queues text[], p_priorities int2[], p_floors timestamptz[], p_floor_ids uuid[])
-returns table (id uuid, kind text, args json, queue text, priority smallint, options json, attempt int, lost int, run int,
+returns table (id uuid, kind text, args json, queue text, priority smallint, options json, rules json, attempt int, lost int, run int,
                run_at timestamptz, xmin bigint, xmax bigint, now timestamptz, paused text[], taken int)
 language plpgsql volatile
     set enable_seqscan = off set enable_bitmapscan = off set enable_mergejoin = off set enable_nestloop = off
@@ -78,7 +78,7 @@ begin
     -- A ticket that was alive when it was locked proves that nobody else acts on the body. A body with another run, or
     -- none, makes the entry of the claim void.
     return query
-    select j.id, j.kind, j.args, j.queue, j.priority, j.options, j.attempt, j.lost::int, j.run, j.run_at,
+    select j.id, j.kind, j.args, j.queue, j.priority, j.options, j.rules, j.attempt, j.lost::int, j.run, j.run_at,
            null::bigint, null::bigint, null::timestamptz, null::text[], null::int
       from jobs.job j
       join unnest(v_jobs, v_runs) x (id, run) on x.id = j.id and x.run = j.run
@@ -129,7 +129,7 @@ end
 $fn$;
 
 -- Settles runs that ended in any way, each for itself, and waits for nobody, in ascending order of their ids. p_codes
--- says what becomes of each: 2 succeeded, 3 failed, 0 waits again after an attempt, 5 snoozed, 6 released. Answers
+-- says what becomes of each: 2 succeeded, 3 failed, 4 deleted, 0 waits again after an attempt, 5 snoozed, 6 released. Answers
 -- which were settled, and into which lanes some went back. p_closed as above.
 create or replace function jobs.settle(p_worker uuid, p_claims uuid[], p_closed uuid[], p_low uuid, p_high uuid, p_jobs uuid[],
                             p_runs int[], p_ran float8[], p_ended float8[], p_results text[], p_of_claims uuid[], p_codes int2[],
@@ -150,14 +150,14 @@ begin
                        order by j.id for no key update skip locked);
     with settled as (
         update jobs.job j
-           set state = case when x.code > 3 then 0 else x.code end,
+           set state = case when x.code > 4 then 0 else x.code end,
                run = j.run + 1, worker = p_worker, settled = true,
                attempt = j.attempt + (x.code <= 3)::int,
                reason = case x.code when 6 then j.reason else x.reason end,
                result = x.result::json,
-               run_at = case when x.code in (2, 3) then j.run_at else clock_timestamp() + make_interval(secs => x.wait) end,
+               run_at = case when x.code in (2, 3, 4) then j.run_at else clock_timestamp() + make_interval(secs => x.wait) end,
                started_at = case when x.code = 6 then j.started_at else now() - make_interval(secs => x.ended + x.ran) end,
-               finished_at = case when x.code in (2, 3) then now() - make_interval(secs => x.ended) end
+               finished_at = case when x.code in (2, 3, 4) then now() - make_interval(secs => x.ended) end
           from unnest(p_jobs, p_runs, p_ran, p_ended, p_results, p_of_claims, p_codes, p_waits, p_reasons, p_hows, p_errors)
                x (id, run, ran, ended, result, claim, code, wait, reason, how, error)
          where j.id = any (v_locked) and j.id between p_low and p_high and j.id = x.id and j.run = x.run and j.state = 0
@@ -180,10 +180,10 @@ begin
     ), failures as (
         insert into jobs.failed (job_id) select s.id from settled s where s.state = 3 on conflict do nothing
     ), stats as (
-        insert into jobs.stat_delta (queue, kind, succeeded, failed, retried, run_millis)
-        select s.queue, s.kind, count(*) filter (where s.code = 2), count(*) filter (where s.code = 3),
+        insert into jobs.stat_delta (queue, kind, succeeded, failed, deleted, retried, run_millis)
+        select s.queue, s.kind, count(*) filter (where s.code = 2), count(*) filter (where s.code = 3), count(*) filter (where s.code = 4),
                count(*) filter (where s.code = 0), coalesce(sum(s.ran * 1000), 0)::bigint
-          from settled s where s.code <= 3 group by 1, 2
+          from settled s where s.code <= 4 group by 1, 2
     )
     select coalesce(array_agg(s.id), '{}'),
            coalesce(array_agg(s.queue) filter (where s.state = 0), '{}'), coalesce(array_agg(s.priority) filter (where s.state = 0), '{}')

@@ -1,5 +1,5 @@
 -- One job, and where it stands: $1 its id.
-select j.id, j.kind, j.args, j.queue, j.priority, j.state, j.reason, j.attempt, j.lost::int as lost, j.run, j.options,
+select j.id, j.kind, j.args, j.queue, j.priority, j.state, j.reason, j.attempt, j.lost::int as lost, j.run, j.options, j.rules,
        j.created_at, j.run_at, j.started_at, j.finished_at, j.result,
        case when j.state <> 0 then null
             when exists (select from jobs.ticket t

@@ -1,6 +1,6 @@
 -- Jobs that match, newest first: $1 what state they are in (0 waiting, 1 awaiting, 2 succeeded, 3 failed, 4 deleted) or
 -- null, $2 the kind, $3 the queue, $4 a tag, $5 the id before which to begin, $6 how many.
-select j.id, j.kind, j.args, j.queue, j.priority, j.state, j.reason, j.attempt, j.lost::int as lost, j.run, j.options,
+select j.id, j.kind, j.args, j.queue, j.priority, j.state, j.reason, j.attempt, j.lost::int as lost, j.run, j.options, j.rules,
        j.created_at, j.run_at, j.started_at, j.finished_at, j.result, j.worker,
        case when j.state <> 0 then null
             when exists (select from jobs.ticket t

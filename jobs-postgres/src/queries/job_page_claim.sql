@@ -1,5 +1,5 @@
 -- As `job_page`, of jobs that workers hold (Processing): $1 kind, $2 queue, $3 tag, $4 before, $5 how many.
-select j.id, j.kind, j.args, j.queue, j.priority, j.state, j.reason, j.attempt, j.lost::int as lost, j.run, j.options,
+select j.id, j.kind, j.args, j.queue, j.priority, j.state, j.reason, j.attempt, j.lost::int as lost, j.run, j.options, j.rules,
        j.created_at, j.run_at, j.started_at, j.finished_at, j.result, c.worker, null::boolean as later
   from jobs.claim c
  cross join lateral unnest(c.job_ids, c.runs) x (id, run)

@@ -1,6 +1,6 @@
 -- As `job_page`, of Failed jobs only, which have an index of their own: $1 kind, $2 queue, $3 tag, $4 before, $5 how
 -- many.
-select j.id, j.kind, j.args, j.queue, j.priority, j.state, j.reason, j.attempt, j.lost::int as lost, j.run, j.options,
+select j.id, j.kind, j.args, j.queue, j.priority, j.state, j.reason, j.attempt, j.lost::int as lost, j.run, j.options, j.rules,
        j.created_at, j.run_at, j.started_at, j.finished_at, j.result, j.worker, null::boolean as later
   from jobs.failed f
   join jobs.job j on j.id = f.job_id and j.state = 3

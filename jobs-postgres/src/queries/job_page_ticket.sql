@@ -1,6 +1,6 @@
 -- As `job_page`, of jobs with a ticket: $1 whether due later (Scheduled) or by now (Enqueued), $2 kind, $3 queue, $4
 -- tag, $5 before, $6 how many.
-select j.id, j.kind, j.args, j.queue, j.priority, j.state, j.reason, j.attempt, j.lost::int as lost, j.run, j.options,
+select j.id, j.kind, j.args, j.queue, j.priority, j.state, j.reason, j.attempt, j.lost::int as lost, j.run, j.options, j.rules,
        j.created_at, j.run_at, j.started_at, j.finished_at, j.result, j.worker, $1::boolean as later
   from jobs.ticket t
   join jobs.job j on j.id = t.job_id and j.run = t.run and j.state = 0
