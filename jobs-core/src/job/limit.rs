@@ -58,6 +58,16 @@ impl Bound {
     pub const fn is_rate(&self) -> bool {
         !matches!(self, Self::Concurrency { .. })
     }
+
+    /// The most that it ever lets through at once: a heavier job can never run.
+    pub const fn capacity(&self) -> u32 {
+        match *self {
+            Self::Concurrency { max }
+            | Self::FixedWindow { max, .. }
+            | Self::SlidingWindow { max, .. } => max,
+            Self::TokenBucket { burst, .. } => burst,
+        }
+    }
 }
 
 /// What becomes of a job when its limit is reached.

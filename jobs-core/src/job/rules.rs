@@ -1,11 +1,12 @@
 //! When and whether a job runs, beyond its due time.
 
+use std::fmt;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use super::limit::LimitUse;
-use super::{BatchId, JobId};
+use super::{BatchId, JobId, State};
 
 /// What must hold before a job may run, and what may keep it from being stored or started. Most jobs
 /// have none of it, and pay nothing for it. It is stored with the job, to the letter.
@@ -64,6 +65,32 @@ pub enum ParentId {
     Batch(BatchId),
 }
 
+impl ParentId {
+    /// Why a child is Deleted whose condition cannot be met any more, now that this has ended so: `its
+    /// parent JOB was deleted`, `its batch BATCH was cancelled`.
+    pub fn reason(self, end: State) -> String {
+        let how = match (self, end) {
+            (_, State::Succeeded) => "succeeded",
+            (_, State::Failed) => "failed",
+            (Self::Job(_), _) => "was deleted",
+            (Self::Batch(_), _) => "was cancelled",
+        };
+        match self {
+            Self::Job(id) => format!("its parent {id} {how}"),
+            Self::Batch(id) => format!("its batch {id} {how}"),
+        }
+    }
+}
+
+impl fmt::Display for ParentId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Job(id) => write!(f, "job {id}"),
+            Self::Batch(id) => write!(f, "batch {id}"),
+        }
+    }
+}
+
 /// How a parent must end for its child to run. A batch ends when all its members are final: Deleted if
 /// it was cancelled, else Failed if a member is Failed, else Succeeded.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -89,6 +116,21 @@ impl Condition {
             Self::Failure => "failure",
             Self::Deletion => "deletion",
             Self::Any => "any",
+        }
+    }
+
+    /// What follows for a child whose parent has ended in this final state: `Some(true)`, it waits for
+    /// this parent no more; `Some(false)`, it can never run; `None`, it goes on waiting, because the
+    /// parent may be run again (on success of one that is Failed).
+    pub const fn met_by(self, end: State) -> Option<bool> {
+        match (self, end) {
+            (Self::Any, State::Succeeded | State::Failed | State::Deleted)
+            | (Self::Success, State::Succeeded)
+            | (Self::Failure, State::Failed)
+            | (Self::Deletion, State::Deleted) => Some(true),
+            (Self::Success, State::Failed) => None,
+            (_, State::Succeeded | State::Failed | State::Deleted) => Some(false),
+            _ => None,
         }
     }
 }

@@ -13,6 +13,7 @@
 //! claim of a worker, or a line before a limit. A job that is Awaiting, or final, has none.
 
 mod batch;
+mod check;
 mod finished;
 mod handle;
 mod inspect;
@@ -34,6 +35,7 @@ use crate::error::Result;
 use crate::job::{BatchId, JobId, LimitRule, NewJob, WorkerId};
 
 pub use batch::{BatchRecord, NewBatch};
+pub use check::{check_limit, check_rules};
 pub use handle::StorageHandle;
 pub use inspect::{
     Inspect, JobFilter, JobPage, QueueRecord, StatRecord, StateCounts, WorkerRecord,
@@ -70,17 +72,20 @@ pub trait Storage: Inspect + Any + Send + Sync + 'static {
     /// Arguments, kind, queue and options come back to the letter as they were given.
     ///
     /// What a job's [rules](NewJob::rules) ask for is seen to in this order, and an error of any job leaves
-    /// nothing stored:
+    /// nothing stored (those that [`check_rules`] finds come before all). A job that is stored already is
+    /// left out of all this, whatever has become of its parents and its batch since:
     ///
     /// 1. *Unique*: if another job of its kind holds the key, that one is the answer, and becomes what
     ///    [`OnConflict`](crate::job::OnConflict) says; the new one is not stored. Of jobs of one request
-    ///    the first gets the key. A child in the request waits for the holder then.
+    ///    the first gets the key. A child in the request waits for the holder then, and takes its input
+    ///    from it: that is what the child's rules say once they are stored.
     /// 2. *Batch*: it must be known and not have ended ([`Error::UnknownBatch`](crate::Error::UnknownBatch),
     ///    [`Error::Invalid`](crate::Error::Invalid)); cancelled ones take no members either.
-    /// 3. *Parents*: each must be known, or be in the request ([`Error::UnknownJob`](crate::Error::UnknownJob),
-    ///    `UnknownBatch`). While one of them has not ended as its condition says the job is Awaiting and
-    ///    has no ticket; if one has ended otherwise for good it is stored Deleted, with a reason that
-    ///    names the parent.
+    /// 3. *Parents*: each must be known, or be in the request, before its child or after it
+    ///    ([`Error::UnknownJob`](crate::Error::UnknownJob), `UnknownBatch`). While one of them has not ended
+    ///    as its condition says the job is Awaiting and has no ticket; if one has ended otherwise for good
+    ///    ([`Condition::met_by`](crate::job::Condition::met_by)) it is stored Deleted, and counted as such,
+    ///    with a [reason](crate::job::ParentId::reason) that names the parent.
     /// 4. *Limits*: it gets its ticket when all of them let it.
     ///
     /// A due time counts from the insert, also for jobs that have to wait for others: what becomes ready

@@ -149,7 +149,7 @@ impl Tables {
             queue: job.queue.clone(),
             priority: job.priority,
             options: job.options.clone(),
-            rules: None,
+            rules: job.rules.clone(),
             attempt: job.attempt,
             lost: job.lost,
             run: job.run,

@@ -13,7 +13,7 @@ impl Tables {
     }
 
     fn obey(&mut self, command: &Command, id: JobId, now: DateTime<Utc>) -> Answer {
-        use State::{Deleted, Enqueued, Failed, Processing, Scheduled, Succeeded};
+        use State::{Awaiting, Deleted, Enqueued, Failed, Processing, Scheduled, Succeeded};
         let Some(job) = self.jobs.get(&id) else {
             return Answer::Unknown;
         };
@@ -23,7 +23,7 @@ impl Tables {
             (Verb::Delete, _) => self.delete(id, command, from, now),
             (Verb::Requeue, Succeeded | Failed | Deleted) => self.requeue(id, now),
             (Verb::RunNow, Enqueued) => {}
-            (Verb::RunNow, Scheduled) => self.move_to(id, now),
+            (Verb::RunNow, Scheduled | Awaiting) => self.move_to(id, now),
             (Verb::Reschedule(due), Scheduled | Enqueued) => self.move_to(id, due.at(now)),
             (Verb::Requeue | Verb::RunNow | Verb::Reschedule(_), _) => {
                 return Answer::WrongState(from);

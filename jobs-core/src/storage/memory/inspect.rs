@@ -28,7 +28,7 @@ impl Job {
             lost: self.lost,
             run: self.run,
             options: self.options.as_deref().cloned().unwrap_or_default(),
-            rules: None,
+            rules: self.rules.clone(),
             limited_by: None,
             created_at: self.created_at,
             due_at: self.due_at,
@@ -82,6 +82,7 @@ impl Tables {
         let held = |&claim| self.held(claim).count() as u64;
         let mut counts = StateCounts {
             processing: self.claims.keys().map(held).sum(),
+            awaiting: self.dependencies.awaiting,
             ..StateCounts::default()
         };
         for (_, lanes) in self.tickets.queues() {

@@ -8,7 +8,9 @@
 mod claim;
 mod command;
 mod finished;
+mod insert;
 mod inspect;
+mod parents;
 mod settle;
 mod stats;
 mod tables;
@@ -31,8 +33,10 @@ use super::{
 };
 use crate::clock::{Clock, SystemClock};
 use crate::error::Result;
-use crate::job::{AttemptRecord, EventRecord, JobId, JobRecord, NewJob, WorkerId};
-use tables::{Job, Place, Tables};
+use crate::job::{
+    AttemptRecord, EventRecord, JobId, JobRecord, NewJob, Parent, ParentId, WorkerId,
+};
+use tables::Tables;
 
 /// How many hints a slow listener may be behind before it is told to look at everything.
 const HINTS: usize = 1_024;
@@ -81,11 +85,12 @@ impl MemoryStorage {
         }
     }
 
-    /// Does something with the tables, then hands out the hints it was worth.
+    /// Does something with the tables and what follows from it, then hands out the hints it was worth.
     fn with<T>(&self, act: impl FnOnce(&mut Tables, DateTime<Utc>) -> T) -> T {
         let mut tables = self.tables.lock().unwrap_or_else(PoisonError::into_inner);
         let now = tables.now(self.clock.as_ref());
         let answer = act(&mut tables, now);
+        tables.resolve(now);
         let hints = tables.hints();
         drop(tables);
         for hint in hints {
@@ -108,40 +113,10 @@ impl Tables {
         self.latest
     }
 
-    fn insert(&mut self, job: &NewJob, now: DateTime<Utc>) -> Inserted {
-        if self.jobs.contains_key(&job.id) {
-            return Inserted::existing(job.id);
-        }
-        let (kind, queue) = (self.name(&job.kind), self.name(&job.queue));
-        let options = Some(&job.options).filter(|options| !options.is_default());
-        let row = Job {
-            kind,
-            args: job.args.clone(),
-            queue,
-            priority: job.priority,
-            options: options.map(|options| Box::new(options.clone())),
-            created_at: now,
-            due_at: now,
-            place: Place::Ticket,
-            run: 0,
-            attempt: 0,
-            lost: 0,
-            reason: None,
-            result: None,
-            worker: None,
-            started_at: None,
-            finished_at: None,
-            settled_by: None,
-            history: None,
-        };
-        self.jobs.insert(job.id, row);
-        self.ticket(job.id, job.due.at(now));
-        Inserted::new(job.id)
-    }
-
     fn remove_expired(&mut self, retention: &Retention, now: DateTime<Utc>) -> usize {
         let expired = self.finished.expired(retention, now, HANDFUL);
         for &id in &expired {
+            self.parent_is_removed(ParentId::Job(id), now);
             self.lift(id);
             self.jobs.remove(&id);
         }
@@ -160,10 +135,7 @@ impl Storage for MemoryStorage {
     }
 
     async fn insert(&self, jobs: &[NewJob]) -> Result<Vec<Inserted>> {
-        Ok(self.with(|tables, now| {
-            let insert = |job| tables.insert(job, now);
-            jobs.iter().map(insert).collect()
-        }))
+        self.with(|tables, now| tables.insert(jobs, now))
     }
 
     async fn claim(&self, request: &ClaimRequest) -> Result<Claimed> {
@@ -326,6 +298,10 @@ impl Inspect for MemoryStorage {
 
     async fn workers(&self) -> Result<Vec<WorkerRecord>> {
         Ok(self.with(|tables, now| tables.workers(now)))
+    }
+
+    async fn awaited(&self, id: JobId) -> Result<Vec<Parent>> {
+        Ok(self.with(|tables, _| tables.awaited(id)))
     }
 
     async fn stats(&self, from: DateTime<Utc>, to: DateTime<Utc>) -> Result<Vec<StatRecord>> {

@@ -6,11 +6,12 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 
 use super::finished::Finished;
+use super::parents::Dependencies;
 use super::stats::Stats;
 use super::tickets::{Spot, Tickets};
 use crate::job::{
-    AttemptOutcome, AttemptRecord, ClaimId, EventRecord, JobId, Priority, State, StoredOptions,
-    WorkerId,
+    AttemptOutcome, AttemptRecord, ClaimId, EventRecord, JobId, Parent, ParentId, Priority, Rules,
+    State, StoredOptions, WorkerId,
 };
 use crate::storage::{Pause, Wake, WorkerInfo};
 
@@ -20,6 +21,7 @@ const MOST_SNOOZES: usize = 100;
 /// Everything there is. What is true between two calls:
 ///
 /// - a waiting job has exactly one place: a ticket, or an entry with its `run` in a claim;
+/// - an Awaiting job has none, and a parent in `awaits` for each of its rows in `dependencies`;
 /// - a final job has none, and is in `finished`;
 /// - a claim belongs to a worker that is in `workers`, and lies in that worker's `claims`.
 #[derive(Debug, Default)]
@@ -30,6 +32,7 @@ pub(super) struct Tables {
     pub(super) workers: HashMap<WorkerId, Worker>,
     pub(super) pauses: BTreeMap<Arc<str>, Pause>,
     pub(super) finished: Finished,
+    pub(super) dependencies: Dependencies,
     pub(super) stats: Stats,
     /// For each pattern of several queues, which of them was served last.
     pub(super) served: HashMap<String, Arc<str>>,
@@ -47,6 +50,9 @@ pub(super) struct Job {
     pub(super) queue: Arc<str>,
     pub(super) priority: Priority,
     pub(super) options: Option<Box<StoredOptions>>,
+    pub(super) rules: Option<Box<Rules>>,
+    /// What it still waits for.
+    pub(super) awaits: Vec<Parent>,
     pub(super) created_at: DateTime<Utc>,
     pub(super) due_at: DateTime<Utc>,
     pub(super) place: Place,
@@ -68,6 +74,9 @@ pub(super) struct Job {
 /// Where a job is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Place {
+    /// On its way from one place to the next.
+    Nowhere,
+    Awaiting,
     Ticket,
     Claim(ClaimId),
     Final(State),
@@ -109,8 +118,9 @@ impl Job {
 
     pub(super) fn state(&self, now: DateTime<Utc>) -> State {
         match self.place {
+            Place::Awaiting => State::Awaiting,
             Place::Ticket if self.due_at > now => State::Scheduled,
-            Place::Ticket => State::Enqueued,
+            Place::Ticket | Place::Nowhere => State::Enqueued,
             Place::Claim(_) => State::Processing,
             Place::Final(state) => state,
         }
@@ -145,11 +155,11 @@ impl Tables {
             return;
         };
         job.run += 1;
-        self.ticket(id, run_at);
+        self.enqueue(id, run_at);
     }
 
     /// Writes a ticket. The job has none, and whoever had it has it no more.
-    pub(super) fn ticket(&mut self, id: JobId, run_at: DateTime<Utc>) {
+    pub(super) fn enqueue(&mut self, id: JobId, run_at: DateTime<Utc>) {
         let Some(job) = self.jobs.get_mut(&id) else {
             return;
         };
@@ -168,6 +178,7 @@ impl Tables {
         job.place = Place::Final(state);
         job.finished_at = Some(at);
         self.finished.add(id, state, at, job.keep_for());
+        self.dependencies.ended(ParentId::Job(id), state);
     }
 
     /// Takes a job out of wherever it is, so that it can go elsewhere.
@@ -176,7 +187,11 @@ impl Tables {
             return;
         };
         job.settled_by = None;
-        match (job.place, job.finished_at.take()) {
+        match (
+            std::mem::replace(&mut job.place, Place::Nowhere),
+            job.finished_at.take(),
+        ) {
+            (Place::Awaiting, _) => self.forget_parents(id),
             (Place::Ticket, _) => self.tickets.remove(id, &job.spot()),
             (Place::Final(state), Some(at)) => self.finished.remove(id, state, at, job.keep_for()),
             _ => {}

@@ -230,6 +230,40 @@ macro_rules! __conformance_list {
                 deleting_a_running_job_wakes
                 pausing_and_resuming_wake
             }
+            parents {
+                a_child_waits_for_its_parent
+                rules_come_back
+                a_child_runs_as_its_condition_says
+                a_parent_that_has_ended_counts_at_once
+                one_condition_that_fails_is_enough
+                an_unknown_parent_is_refused
+                parents_may_be_in_the_request
+                a_whole_graph_runs_in_order
+                what_waits_for_itself_is_refused
+                a_due_time_counts_from_the_insert
+                who_waits_is_counted_and_listed
+                a_repeated_insert_of_a_child_changes_nothing
+                what_is_deleted_at_once_is_counted
+                a_ready_child_wakes
+            }
+            children {
+                two_parents_may_end_in_the_same_flush
+                two_parents_may_end_at_the_same_moment
+                a_child_stored_while_its_parent_ends_is_not_forgotten
+                a_family_may_be_large
+                a_failed_parent_may_be_run_again
+                a_requeued_parent_does_not_run_its_children_again
+                a_repeated_outcome_does_not_run_them_again
+                a_parent_that_goes_on_has_not_ended
+                deletions_are_passed_on
+                the_death_of_a_worker_ends_a_parent_too
+                run_now_waits_for_nobody
+                a_waiting_child_can_be_deleted
+                a_deleted_child_can_be_requeued
+                a_waiting_child_is_not_rescheduled
+                removing_a_failed_parent_ends_the_waiting
+                of_verbs_and_ends_at_once_one_wins
+            }
             race {
                 the_books_balance
             }

@@ -9,7 +9,8 @@
 //! jobs_core::testing::conformance!(fresh);
 //! ```
 //!
-//! in a file of its `tests/`. There is a module for each method of the storage, and each test is a
+//! in a file of its `tests/`. There is a module for each method of the storage and for each thing that
+//! jobs can be asked to heed, and each test is a
 //! sentence of the contract. Every test gets a storage of its own, fresh and empty, so that all may run
 //! side by side. They use the storage's own clock and wait for events, never for a fixed time.
 //!
@@ -17,6 +18,7 @@
 //! `JOBS_TEST_SEED` repeats one with the seed that it printed.
 
 pub mod beat;
+pub mod children;
 pub mod claim;
 pub mod command;
 pub mod fence;
@@ -24,6 +26,7 @@ pub mod insert;
 pub mod inspect;
 mod list;
 pub mod next_due;
+pub mod parents;
 pub mod pause;
 pub mod race;
 pub mod rescue;

@@ -7,7 +7,11 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use tokio::time::{Instant, sleep};
 
-use crate::job::{AttemptOutcome, Due, ErrorReport, JobId, JobRecord, NewJob, State};
+use crate::error::Error;
+use crate::job::{
+    AttemptOutcome, Condition, Due, ErrorReport, JobId, JobRecord, NewJob, Parent, ParentId, Rules,
+    State,
+};
 use crate::lifecycle::Transition;
 use crate::storage::{Answer, Command, StorageHandle, Verb};
 
@@ -103,6 +107,54 @@ pub(super) async fn record(storage: &StorageHandle, id: JobId) -> JobRecord {
 
 pub(super) async fn state(storage: &StorageHandle, id: JobId) -> State {
     record(storage, id).await.state
+}
+
+/// Waits until a job stands there; what follows from something else may take a moment.
+pub(super) async fn becomes(storage: &StorageHandle, id: JobId, wanted: State) -> JobRecord {
+    let patience = Patience::new("a job becomes what it should");
+    loop {
+        let found = record(storage, id).await;
+        if found.state == wanted {
+            return found;
+        }
+        let unfinal = !found.state.is_final() || wanted == State::Enqueued;
+        assert!(unfinal, "it should have become {wanted}: {found:?}");
+        storage.tick().await.expect("tick");
+        patience.wait().await;
+    }
+}
+
+/// A job for this queue that waits for others.
+pub(super) fn after(queue: &str, parents: &[(JobId, Condition)]) -> NewJob {
+    let mut new = job(queue);
+    let parent = |&(id, on): &(JobId, Condition)| Parent {
+        of: ParentId::Job(id),
+        on,
+    };
+    rules(&mut new).parents = parents.iter().map(parent).collect();
+    new
+}
+
+/// The rules of a job, to be changed.
+pub(super) fn rules(new: &mut NewJob) -> &mut Rules {
+    new.rules.get_or_insert_default()
+}
+
+/// Stores one job, which is new, and answers its id.
+pub(super) async fn store_this(storage: &StorageHandle, new: NewJob) -> JobId {
+    store(storage, std::slice::from_ref(&new)).await;
+    new.id
+}
+
+/// Refuses an insert, after which nothing of it is there.
+pub(super) async fn is_refused(storage: &StorageHandle, jobs: &[NewJob]) -> Error {
+    let answer = storage.insert(jobs).await;
+    let error = answer.expect_err("this insert is to be refused");
+    for new in jobs {
+        let found = storage.job(new.id).await.expect("job");
+        assert!(found.is_none(), "nothing of it is stored: {found:?}");
+    }
+    error
 }
 
 /// Whether two times are the same but for what a few requests on a slow machine take.

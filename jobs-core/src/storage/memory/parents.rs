@@ -1,0 +1,170 @@
+//! Jobs that wait for others.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+
+use chrono::{DateTime, Utc};
+
+use super::tables::{Place, Tables};
+use crate::job::{Condition, JobId, Parent, ParentId, State};
+
+/// Who waits for whom, as long as the parent has not ended as the child wants it.
+#[derive(Debug, Default)]
+pub(super) struct Dependencies {
+    children: HashMap<ParentId, BTreeMap<JobId, Condition>>,
+    /// Parents with children that have ended and have not been looked at since.
+    ended: VecDeque<(ParentId, State)>,
+    /// How many jobs are Awaiting.
+    pub(super) awaiting: u64,
+}
+
+impl Dependencies {
+    /// A parent has ended; remembered if somebody waits for it.
+    pub(super) fn ended(&mut self, parent: ParentId, end: State) {
+        if self.children.contains_key(&parent) {
+            self.ended.push_back((parent, end));
+        }
+    }
+
+    /// Who waits for a parent.
+    fn of(&self, parent: ParentId) -> Vec<(JobId, Condition)> {
+        let children = self.children.get(&parent);
+        let children = children.into_iter().flatten();
+        children.map(|(&child, &on)| (child, on)).collect()
+    }
+
+    fn add(&mut self, child: JobId, parent: Parent) {
+        let children = self.children.entry(parent.of).or_default();
+        children.insert(child, parent.on);
+    }
+
+    fn remove(&mut self, child: JobId, parent: ParentId) {
+        let Some(children) = self.children.get_mut(&parent) else {
+            return;
+        };
+        children.remove(&child);
+        if children.is_empty() {
+            self.children.remove(&parent);
+        }
+    }
+}
+
+impl Tables {
+    /// Makes a job Awaiting that has no place yet.
+    pub(super) fn hold_back(&mut self, id: JobId) {
+        if let Some(job) = self.jobs.get_mut(&id) {
+            job.place = Place::Awaiting;
+            self.dependencies.awaiting += 1;
+        }
+    }
+
+    /// Decides for a job that has just been stored whether it has to wait, may run, or never will.
+    pub(super) fn look_at_parents(&mut self, id: JobId, now: DateTime<Utc>) {
+        let Some(job) = self.jobs.get(&id) else {
+            return;
+        };
+        if job.place != Place::Awaiting || job.run > 0 {
+            return;
+        }
+        let parents = job.rules.iter().flat_map(|rules| &rules.parents);
+        let mut awaits = Vec::new();
+        for &parent in parents {
+            match self.end_of(parent.of) {
+                None => awaits.push(parent),
+                Some(end) => match parent.on.met_by(end) {
+                    Some(true) => {}
+                    None => awaits.push(parent),
+                    Some(false) => return self.never_runs(id, parent.of.reason(end), now),
+                },
+            }
+        }
+        for &parent in &awaits {
+            self.dependencies.add(id, parent);
+        }
+        if let Some(job) = self.jobs.get_mut(&id) {
+            job.awaits = awaits;
+        }
+        self.runs_if_ready(id, now);
+    }
+
+    /// How a parent has ended, if it has.
+    fn end_of(&self, parent: ParentId) -> Option<State> {
+        match parent {
+            ParentId::Job(id) => match self.jobs.get(&id)?.place {
+                Place::Final(state) => Some(state),
+                _ => None,
+            },
+            ParentId::Batch(_) => None,
+        }
+    }
+
+    /// Lets an Awaiting job run if it waits for nothing any more.
+    pub(super) fn runs_if_ready(&mut self, id: JobId, now: DateTime<Utc>) {
+        let Some(job) = self.jobs.get(&id) else {
+            return;
+        };
+        if job.place == Place::Awaiting && job.awaits.is_empty() {
+            let due = job.due_at.max(now);
+            self.lift(id);
+            self.enqueue(id, due);
+        }
+    }
+
+    /// Deletes an Awaiting job whose parents have ended otherwise than it wants.
+    fn never_runs(&mut self, id: JobId, reason: String, now: DateTime<Utc>) {
+        self.lift(id);
+        let Some(job) = self.jobs.get_mut(&id) else {
+            return;
+        };
+        job.reason = Some(reason);
+        self.stats.at(now, &job.queue, &job.kind).deleted += 1;
+        self.finish(id, State::Deleted, now);
+    }
+
+    /// Looks at the children of all that has ended, and at theirs, until nothing more follows.
+    pub(super) fn resolve(&mut self, now: DateTime<Utc>) {
+        while let Some((parent, end)) = self.dependencies.ended.pop_front() {
+            for (child, on) in self.dependencies.of(parent) {
+                match on.met_by(end) {
+                    Some(true) => {
+                        self.forget_parent(child, parent);
+                        self.runs_if_ready(child, now);
+                    }
+                    Some(false) => self.never_runs(child, parent.reason(end), now),
+                    None => {}
+                }
+            }
+        }
+    }
+
+    /// A parent that is Failed is removed: who still waited for it to be run again waits in vain.
+    pub(super) fn parent_is_removed(&mut self, parent: ParentId, now: DateTime<Utc>) {
+        for (child, _) in self.dependencies.of(parent) {
+            let reason = format!("{} and was removed", parent.reason(State::Failed));
+            self.never_runs(child, reason, now);
+        }
+    }
+
+    fn forget_parent(&mut self, child: JobId, parent: ParentId) {
+        self.dependencies.remove(child, parent);
+        if let Some(job) = self.jobs.get_mut(&child) {
+            job.awaits.retain(|one| one.of != parent);
+        }
+    }
+
+    /// An Awaiting job goes elsewhere, and waits for nobody any more.
+    pub(super) fn forget_parents(&mut self, child: JobId) {
+        let Some(job) = self.jobs.get_mut(&child) else {
+            return;
+        };
+        for parent in std::mem::take(&mut job.awaits) {
+            self.dependencies.remove(child, parent.of);
+        }
+        self.dependencies.awaiting -= 1;
+    }
+
+    /// What a job still waits for.
+    pub(super) fn awaited(&self, id: JobId) -> Vec<Parent> {
+        let job = self.jobs.get(&id);
+        job.map_or_else(Vec::new, |job| job.awaits.clone())
+    }
+}

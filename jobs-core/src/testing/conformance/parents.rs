@@ -1,0 +1,415 @@
+//! [Parents](crate::job::Rules::parents): what a job waits for, and what it finds when it is stored. What
+//! becomes of it later is in [`children`](mod@super::children).
+
+use std::time::Duration;
+
+use chrono::TimeDelta;
+
+use super::stage::{
+    Hand, LATER, after, becomes, close, eventually, fail, is_refused, job, order, record, rules,
+    state, store, store_one, store_this, succeed,
+};
+use crate::error::Error;
+use crate::job::{BatchId, Condition, Due, Input, JobId, NewJob, Parent, ParentId, Rules, State};
+use crate::storage::{JobFilter, Retention, StorageHandle, Verb, Wake};
+
+const CONDITIONS: [Condition; 4] = [
+    Condition::Success,
+    Condition::Failure,
+    Condition::Deletion,
+    Condition::Any,
+];
+
+const ENDS: [State; 3] = [State::Succeeded, State::Failed, State::Deleted];
+
+/// A job that has ended so.
+async fn ended(hand: &Hand, end: State) -> JobId {
+    let queue = &JobId::new().to_string();
+    let id = store_one(&hand.storage, queue).await;
+    end_it(hand, id, queue, end).await;
+    id
+}
+
+async fn end_it(hand: &Hand, id: JobId, queue: &str, end: State) {
+    let run = hand.take_one(queue).await;
+    assert_eq!(run.id, id);
+    match end {
+        State::Succeeded => hand.end(&run, succeed()).await,
+        State::Failed => hand.end(&run, fail()).await,
+        _ => {
+            order(&hand.storage, Verb::Delete, id).await;
+        }
+    }
+    assert_eq!(state(&hand.storage, id).await, end);
+}
+
+/// What becomes of a child with this condition, and why.
+fn follows(on: Condition, end: State) -> (State, Option<&'static str>) {
+    use Condition::{Any, Deletion, Failure, Success};
+    match (on, end) {
+        (Any, _) => (State::Enqueued, None),
+        (Success, State::Succeeded) | (Failure, State::Failed) => (State::Enqueued, None),
+        (Deletion, State::Deleted) => (State::Enqueued, None),
+        (Success, State::Failed) => (State::Awaiting, None),
+        (_, State::Succeeded) => (State::Deleted, Some("succeeded")),
+        (_, State::Failed) => (State::Deleted, Some("failed")),
+        _ => (State::Deleted, Some("was deleted")),
+    }
+}
+
+/// A child waits, with no place in its queue, until its parent has succeeded; then it is there at once.
+pub async fn a_child_waits_for_its_parent(storage: StorageHandle) {
+    let hand = Hand::hire(&storage).await;
+    let parent = store_one(&storage, "a").await;
+    let child = store_this(&storage, after("b", &[(parent, Condition::Success)])).await;
+    assert_eq!(state(&storage, child).await, State::Awaiting);
+    assert_eq!(record(&storage, child).await.reason, None);
+    hand.finds_nothing("b").await;
+    let request = hand.request(&[("b", 1)], 1);
+    assert_eq!(storage.next_due(&request).await.expect("next_due"), None);
+    let run = hand.take_one("a").await;
+    assert_eq!(state(&storage, child).await, State::Awaiting);
+    hand.end(&run, succeed()).await;
+    assert_eq!(state(&storage, child).await, State::Enqueued);
+    assert_eq!(storage.awaited(child).await.expect("awaited"), []);
+    let run = hand.take_one("b").await;
+    assert_eq!(run.id, child);
+    hand.end(&run, succeed()).await;
+    hand.finds_nothing("*").await;
+}
+
+/// Rules come back to the letter, from the record and with the claim.
+pub async fn rules_come_back(storage: StorageHandle) {
+    let hand = Hand::hire(&storage).await;
+    let parents = [
+        store_one(&storage, "a").await,
+        store_one(&storage, "a").await,
+    ];
+    let mut new = after(
+        "b",
+        &[
+            (parents[1], Condition::Any),
+            (parents[0], Condition::Success),
+        ],
+    );
+    rules(&mut new).input = Some(Input {
+        parent: parents[0],
+        field: "größe \"x\"".into(),
+    });
+    rules(&mut new).expires_in = Some(LATER);
+    let wanted = new.rules.clone();
+    let id = store_this(&storage, new).await;
+    assert_eq!(record(&storage, id).await.rules, wanted);
+    let runs = hand.take("a", 2).await;
+    assert_eq!(hand.report(&runs, &succeed()).await, []);
+    becomes(&storage, id, State::Enqueued).await;
+    assert_eq!(hand.take_one("b").await.rules, wanted);
+    let plain = store_one(&storage, "a").await;
+    assert_eq!(record(&storage, plain).await.rules, None);
+    assert_eq!(hand.take_one("a").await.rules, None);
+    let mut empty = job("a");
+    empty.rules = Some(Box::new(Rules::default()));
+    let empty = store_this(&storage, empty).await;
+    assert_eq!(hand.take_one("a").await.id, empty, "no rules at all");
+}
+
+/// However a parent ends, each child runs, waits or is Deleted with the reason, as its condition says.
+pub async fn a_child_runs_as_its_condition_says(storage: StorageHandle) {
+    let hand = Hand::hire(&storage).await;
+    for end in ENDS {
+        let parent = store_one(&storage, "p").await;
+        let children = CONDITIONS.map(|on| after("c", &[(parent, on)]));
+        store(&storage, &children).await;
+        end_it(&hand, parent, "p", end).await;
+        judge(&storage, parent, end, &children).await;
+    }
+}
+
+/// For a parent that has ended before the child is stored the same holds.
+pub async fn a_parent_that_has_ended_counts_at_once(storage: StorageHandle) {
+    let hand = Hand::hire(&storage).await;
+    for end in ENDS {
+        let parent = ended(&hand, end).await;
+        let children = CONDITIONS.map(|on| after("c", &[(parent, on)]));
+        store(&storage, &children).await;
+        judge(&storage, parent, end, &children).await;
+    }
+}
+
+async fn judge(storage: &StorageHandle, parent: JobId, end: State, children: &[NewJob]) {
+    for (on, child) in CONDITIONS.into_iter().zip(children) {
+        let (wanted, how) = follows(on, end);
+        let found = becomes(storage, child.id, wanted).await;
+        let reason = how.map(|how| format!("its parent {parent} {how}"));
+        assert_eq!(found.reason, reason, "{on:?} of a parent that is {end}");
+        assert_eq!(found.finished_at.is_some(), wanted == State::Deleted);
+        assert!(found.finished_at.is_none_or(|at| close(at, storage.now())));
+        let awaited = storage.awaited(child.id).await.expect("awaited");
+        assert_eq!(awaited.is_empty(), wanted != State::Awaiting);
+    }
+}
+
+/// One parent that ended otherwise for good is enough, whatever becomes of the others.
+pub async fn one_condition_that_fails_is_enough(storage: StorageHandle) {
+    let hand = Hand::hire(&storage).await;
+    let open = store_one(&storage, "open").await;
+    let deleted = ended(&hand, State::Deleted).await;
+    let pair = [(open, Condition::Success), (deleted, Condition::Success)];
+    let early = store_this(&storage, after("c", &pair)).await;
+    let found = becomes(&storage, early, State::Deleted).await;
+    assert_eq!(
+        found.reason,
+        Some(format!("its parent {deleted} was deleted"))
+    );
+    let other = store_one(&storage, "p").await;
+    let pair = [(open, Condition::Success), (other, Condition::Failure)];
+    let late = store_this(&storage, after("c", &pair)).await;
+    end_it(&hand, other, "p", State::Succeeded).await;
+    becomes(&storage, late, State::Deleted).await;
+    end_it(&hand, open, "open", State::Succeeded).await;
+    assert_eq!(state(&storage, late).await, State::Deleted);
+    hand.finds_nothing("*").await;
+}
+
+/// A parent that nobody knows is refused, and nothing of the request is stored.
+pub async fn an_unknown_parent_is_refused(storage: StorageHandle) {
+    let unknown = JobId::new();
+    let batch = [
+        job("a"),
+        after("a", &[(unknown, Condition::Success)]),
+        job("a"),
+    ];
+    let error = is_refused(&storage, &batch).await;
+    assert!(
+        matches!(error, Error::UnknownJob(id) if id == unknown),
+        "{error:?}"
+    );
+    let unknown = BatchId::new();
+    let mut new = job("a");
+    rules(&mut new).parents = vec![Parent {
+        of: ParentId::Batch(unknown),
+        on: Condition::Any,
+    }];
+    let error = is_refused(&storage, &[job("a"), new]).await;
+    assert!(
+        matches!(error, Error::UnknownBatch(id) if id == unknown),
+        "{error:?}"
+    );
+    assert_eq!(storage.counts().await.expect("counts").unfinished(), 0);
+}
+
+/// Parents may be in the request, before or after their children.
+pub async fn parents_may_be_in_the_request(storage: StorageHandle) {
+    let hand = Hand::hire(&storage).await;
+    let parent = job("p");
+    let early = after("c", &[(parent.id, Condition::Success)]);
+    let late = after(
+        "c",
+        &[(early.id, Condition::Any), (parent.id, Condition::Any)],
+    );
+    store(&storage, &[late.clone(), early.clone(), parent.clone()]).await;
+    assert_eq!(state(&storage, late.id).await, State::Awaiting);
+    assert_eq!(state(&storage, parent.id).await, State::Enqueued);
+    for wanted in [&parent, &early, &late] {
+        becomes(&storage, wanted.id, State::Enqueued).await;
+        let run = hand.take_one("*").await;
+        assert_eq!(run.id, wanted.id);
+        hand.end(&run, succeed()).await;
+    }
+    hand.finds_nothing("*").await;
+}
+
+/// A graph of many jobs runs each once, and none before its parents.
+pub async fn a_whole_graph_runs_in_order(storage: StorageHandle) {
+    let hand = Hand::hire(&storage).await;
+    let mut luck = fastrand::Rng::with_seed(7);
+    let mut graph: Vec<NewJob> = (0..120).map(|_| job("g")).collect();
+    for n in 1..graph.len() {
+        let most = luck.usize(..4);
+        let some = luck.choose_multiple(0..n, most);
+        let parents = some.iter().map(|&n| Parent {
+            of: ParentId::Job(graph[n].id),
+            on: Condition::Success,
+        });
+        rules(&mut graph[n]).parents = parents.collect();
+    }
+    let mut shuffled = graph.clone();
+    luck.shuffle(&mut shuffled);
+    store(&storage, &shuffled).await;
+    let mut done = Vec::new();
+    while done.len() < graph.len() {
+        let run = hand.take_one("g").await;
+        let parents = run.rules.iter().flat_map(|rules| &rules.parents);
+        for parent in parents {
+            let before = done.iter().any(|&id| ParentId::Job(id) == parent.of);
+            assert!(before, "{} runs before its parent", run.id);
+        }
+        assert!(!done.contains(&run.id));
+        done.push(run.id);
+        hand.end(&run, succeed()).await;
+        storage.tick().await.expect("tick");
+    }
+    assert_eq!(storage.counts().await.expect("counts").unfinished(), 0);
+}
+
+/// A job that waits for itself, jobs that wait for each other in a circle, a parent that is given twice,
+/// an input of one that is no parent: all refused, and nothing stored.
+pub async fn what_waits_for_itself_is_refused(storage: StorageHandle) {
+    let known = store_one(&storage, "a").await;
+    let mut own = job("a");
+    own.rules = after("a", &[(own.id, Condition::Any)]).rules;
+    let mut first = job("a");
+    let second = after("a", &[(first.id, Condition::Success)]);
+    first.rules = after("a", &[(second.id, Condition::Success)]).rules;
+    let twice = after("a", &[(known, Condition::Any), (known, Condition::Success)]);
+    let mut input = after("a", &[(known, Condition::Success)]);
+    rules(&mut input).input = Some(Input {
+        parent: JobId::new(),
+        field: "n".into(),
+    });
+    for wrong in [vec![own], vec![first, second], vec![twice], vec![input]] {
+        let error = is_refused(&storage, &wrong).await;
+        assert!(matches!(error, Error::Invalid(_)), "{error:?}");
+    }
+}
+
+/// A due time counts from the insert: a child that is ready before it is Scheduled, one that is ready
+/// after it is due when it is ready, behind those that were due before.
+pub async fn a_due_time_counts_from_the_insert(storage: StorageHandle) {
+    let hand = Hand::hire(&storage).await;
+    let parent = store_one(&storage, "p").await;
+    let mut later = after("c", &[(parent, Condition::Success)]);
+    later.due = Due::In(LATER);
+    let soon = after("c", &[(parent, Condition::Success)]);
+    store(&storage, &[later.clone(), soon.clone()]).await;
+    let stored = record(&storage, later.id).await;
+    assert!(close(stored.due_at, storage.now() + TimeDelta::hours(1)));
+    let other = store_one(&storage, "c").await;
+    end_it(&hand, parent, "p", State::Succeeded).await;
+    let ready = becomes(&storage, later.id, State::Scheduled).await;
+    assert_eq!(ready.due_at, stored.due_at);
+    let ready = becomes(&storage, soon.id, State::Enqueued).await;
+    assert!(ready.due_at > record(&storage, other).await.due_at);
+    let order: Vec<_> = hand.take("c", 2).await.iter().map(|run| run.id).collect();
+    assert_eq!(order, [other, soon.id]);
+    hand.finds_nothing("c").await;
+}
+
+/// Who waits is counted and listed as Awaiting, and says for whom, in the order in which it was given.
+pub async fn who_waits_is_counted_and_listed(storage: StorageHandle) {
+    let hand = Hand::hire(&storage).await;
+    let parents: Vec<_> = [
+        store_one(&storage, "p").await,
+        store_one(&storage, "p").await,
+    ]
+    .into();
+    let given = [
+        (parents[1], Condition::Any),
+        (parents[0], Condition::Success),
+    ];
+    let child = store_this(&storage, after("c", &given)).await;
+    let counts = storage.counts().await.expect("counts");
+    assert_eq!((counts.awaiting, counts.enqueued), (1, 2));
+    assert_eq!(counts.unfinished(), 3);
+    let filter = JobFilter {
+        state: Some(State::Awaiting),
+        ..JobFilter::default()
+    };
+    let page = storage.jobs(&filter).await.expect("jobs");
+    let listed: Vec<_> = page.jobs.iter().map(|job| job.id).collect();
+    assert_eq!(listed, [child]);
+    let awaited = storage.awaited(child).await.expect("awaited");
+    assert_eq!(
+        awaited,
+        record(&storage, child).await.rules.expect("rules").parents
+    );
+    end_it(&hand, parents[0], "p", State::Succeeded).await;
+    let left = storage.awaited(child).await.expect("awaited");
+    assert_eq!(left, awaited[..1]);
+    assert_eq!(storage.awaited(JobId::new()).await.expect("awaited"), []);
+    assert_eq!(storage.awaited(parents[0]).await.expect("awaited"), []);
+}
+
+/// A child whose insert is sent again is left as it is, though its parents have ended or are gone.
+pub async fn a_repeated_insert_of_a_child_changes_nothing(storage: StorageHandle) {
+    let hand = Hand::hire(&storage).await;
+    let parent = job("p");
+    let mut child = after("c", &[(parent.id, Condition::Success)]);
+    child.options.keep_for = Some(LATER);
+    let request = [child.clone(), parent.clone()];
+    store(&storage, &request).await;
+    let again = async || {
+        let answers = storage.insert(&request).await.expect("insert");
+        assert!(answers.iter().all(|one| one.existing));
+    };
+    again().await;
+    assert_eq!(storage.awaited(child.id).await.expect("awaited").len(), 1);
+    end_it(&hand, parent.id, "p", State::Succeeded).await;
+    again().await;
+    let run = hand.take_one("c").await;
+    again().await;
+    hand.end(&run, succeed()).await;
+    again().await;
+    hand.finds_nothing("*").await;
+    let gone = Retention {
+        succeeded: Duration::ZERO,
+        ..Retention::default()
+    };
+    eventually("the parent is removed", async || {
+        storage.retain(&gone).await.expect("retain");
+        let parent = storage.job(parent.id).await.expect("job");
+        parent.is_none().then_some(())
+    })
+    .await;
+    let answers = storage.insert(&[child]).await.expect("insert");
+    assert!(answers[0].existing);
+    hand.finds_nothing("*").await;
+}
+
+/// A job that is Deleted as soon as it is stored is counted as such, and so are its own children.
+pub async fn what_is_deleted_at_once_is_counted(storage: StorageHandle) {
+    let hand = Hand::hire(&storage).await;
+    let parent = ended(&hand, State::Failed).await;
+    let child = after("c", &[(parent, Condition::Deletion)]);
+    let grandchild = after("c", &[(child.id, Condition::Success)]);
+    let mourner = after("c", &[(child.id, Condition::Deletion)]);
+    store(
+        &storage,
+        &[grandchild.clone(), mourner.clone(), child.clone()],
+    )
+    .await;
+    becomes(&storage, child.id, State::Deleted).await;
+    let found = becomes(&storage, grandchild.id, State::Deleted).await;
+    assert_eq!(
+        found.reason,
+        Some(format!("its parent {} was deleted", child.id))
+    );
+    becomes(&storage, mourner.id, State::Enqueued).await;
+    storage.tick().await.expect("tick");
+    let (now, day) = (storage.now(), TimeDelta::days(1));
+    let stats = storage.stats(now - day, now + day).await.expect("stats");
+    let deleted: u64 = stats.iter().map(|stat| stat.deleted).sum();
+    assert_eq!(deleted, 2);
+    assert_eq!(storage.counts().await.expect("counts").deleted, 2);
+}
+
+/// A child that is ready is hinted at like any job that is put into its queue.
+pub async fn a_ready_child_wakes(storage: StorageHandle) {
+    let hand = Hand::hire(&storage).await;
+    let parent = store_one(&storage, "p").await;
+    store_this(&storage, after("c", &[(parent, Condition::Success)])).await;
+    let run = hand.take_one("p").await;
+    let mut wake = storage.wake();
+    hand.end(&run, succeed()).await;
+    let heard = async {
+        loop {
+            match wake.recv().await {
+                Ok(Wake::Jobs(queue)) if &*queue == "c" => break,
+                Ok(Wake::Everything) | Err(_) => break,
+                Ok(_) => {}
+            }
+        }
+    };
+    let heard = tokio::time::timeout(Duration::from_secs(10), heard).await;
+    assert!(heard.is_ok(), "nothing was hinted at");
+}
