@@ -14,10 +14,11 @@ use jobs_core::job::{JobId, State};
 use jobs_core::storage::{Answer, Command, Verb};
 
 use crate::SqliteStorage;
-use crate::clock::{self, note_time};
+use crate::clock;
 use crate::encode::{self, Hex};
 use crate::fault::{self, Fault};
 use crate::queries::Queries;
+use crate::rules::Step;
 use crate::settle::Counted;
 use crate::wake::Hints;
 use crate::writer::Durability;
@@ -66,8 +67,10 @@ async fn obey(
         Some(job) => changes.decide(command, job, now),
     };
     let answers = found.iter().map(answer).collect();
-    changes.write(tx, queries, command, now).await?;
-    Ok((answers, changes.hints))
+    let others = changes.write(tx, queries, command, now).await?;
+    let mut hints = changes.hints;
+    hints.add(others);
+    Ok((answers, hints))
 }
 
 /// Where the jobs stand, in their order.
@@ -157,11 +160,14 @@ type Change = (
 #[derive(Default)]
 struct Changes {
     changes: Vec<Change>,
-    waiting: Vec<Hex>,
+    waiting: Vec<Uuid>,
     /// [job, from, to]
     events: Vec<(Hex, &'static str, &'static str)>,
     /// Jobs that were final and are not, or not so, any more.
     left: Vec<State>,
+    /// Jobs that are Deleted, and those that wait for their parents no longer.
+    ended: Vec<(Uuid, State)>,
+    alone: Vec<Uuid>,
     counted: Counted,
     hints: Hints,
 }
@@ -170,6 +176,9 @@ impl Changes {
     fn decide(&mut self, command: &Command, job: &Standing, now: i64) -> Answer {
         use State::{Awaiting, Deleted, Enqueued, Failed, Processing, Scheduled, Succeeded};
         let from = job.state;
+        if from == Awaiting && matches!(command.verb, Verb::Delete | Verb::RunNow) {
+            self.alone.push(job.id.as_uuid());
+        }
         let to = match (command.verb, from) {
             (Verb::Delete, Failed | Scheduled | Enqueued | Processing | Awaiting) => {
                 self.delete(command, job, now);
@@ -218,6 +227,7 @@ impl Changes {
             worker,
         ));
         self.counted.of(&job.queue, &job.kind).deleted += 1;
+        self.ended.push((job.id.as_uuid(), State::Deleted));
         if job.state == State::Processing {
             self.hints.cancelled(job.id);
         }
@@ -227,7 +237,7 @@ impl Changes {
         let id = Hex(job.id.as_uuid());
         self.changes
             .push((id, job.run, "waiting", Some(at), fresh, None, None, None));
-        self.waiting.push(id);
+        self.waiting.push(job.id.as_uuid());
         self.hints.jobs(&job.queue);
     }
 
@@ -237,10 +247,13 @@ impl Changes {
         queries: &Queries,
         command: &Command,
         now: i64,
-    ) -> fault::Result<()> {
+    ) -> fault::Result<Hints> {
         if self.events.is_empty() {
-            return Ok(());
+            return Ok(Hints::default());
         }
+        let mut step = Step::new(tx, queries, now);
+        step.forget_parents(&self.alone).await?;
+        let tx = &mut *step.tx;
         if !self.changes.is_empty() {
             // A ticket is found by what the body says, so it goes first.
             let ids = encode::rows(self.changes.iter().map(|change| change.0))?;
@@ -248,14 +261,9 @@ impl Changes {
             let changes = queries.command.query().bind(encode::rows(&self.changes)?);
             changes.execute(&mut *tx).await?;
         }
-        if !self.waiting.is_empty() {
-            let tickets = queries.ticket.query().bind(encode::rows(&self.waiting)?);
-            tickets.execute(&mut *tx).await?;
-            note_time(tx, queries, now).await?;
-        }
         let left = self.left.iter().map(|state| (state.as_str(), -1));
-        leave(tx, queries, left).await?;
-        self.counted.write(tx, queries, now).await?;
+        leave(&mut *tx, queries, left).await?;
+        self.counted.write(&mut *tx, queries, now).await?;
         let event = queries.event.query().bind(encode::rows(&self.events)?);
         event
             .bind(now)
@@ -264,7 +272,9 @@ impl Changes {
             .bind(command.reason.clone())
             .execute(tx)
             .await?;
-        Ok(())
+        step.place(&self.waiting).await?;
+        step.ended(self.ended.clone()).await?;
+        step.finish().await
     }
 }
 

@@ -6,6 +6,8 @@ use std::sync::Arc;
 use jobs_core::Error;
 use jobs_core::job::JobId;
 
+use crate::rules::Refusal;
+
 /// A failure inside the storage, before it is known what it was a part of. Cheap to clone: one failure
 /// may concern several requests.
 #[derive(Clone, Debug)]
@@ -18,6 +20,8 @@ pub(crate) enum Fault {
     Refused(String),
     /// The run is not the worker's any more.
     NotYours { job: JobId, run: i32 },
+    /// Something about the request is wrong; nothing was written.
+    Told(Refusal),
     /// The task that writes has ended.
     Stopped,
 }
@@ -67,7 +71,7 @@ impl Fault {
     /// Whether the connection is as good as before once the transaction is rolled back.
     pub(crate) fn leaves_connection_sound(&self) -> bool {
         match self {
-            Self::Unreadable(_) | Self::Refused(_) | Self::NotYours { .. } => true,
+            Self::Unreadable(_) | Self::Refused(_) | Self::Told(_) | Self::NotYours { .. } => true,
             Self::Stopped => false,
             Self::Driver(_) => matches!(
                 self.code(),
@@ -98,6 +102,15 @@ impl Fault {
         error.and_then(|error| error.code()).as_deref() == Some(CONSTRAINT_TRIGGER)
     }
 
+    /// Whether a transaction was to begin where one is open.
+    pub(crate) fn is_nested(&self) -> bool {
+        let Self::Driver(error) = self else {
+            return false;
+        };
+        let says = error.to_string();
+        self.code() == Some(code::ERROR) && says.contains("within a transaction")
+    }
+
     /// Whether a table is missing: nobody has migrated.
     pub(crate) fn is_missing_table(&self) -> bool {
         let Self::Driver(error) = self else {
@@ -115,6 +128,7 @@ impl Fault {
         let doing = doing.to_owned();
         match (self, kind) {
             (Self::NotYours { .. } | Self::Refused(_), _) => Error::Rejected { doing, source },
+            (Self::Told(refusal), _) => refusal.into_error(),
             (Self::Stopped, _) => Error::Unavailable { doing, source },
             (Self::Unreadable(_), _) => Error::Storage { doing, source },
             (Self::Driver(_), Some(code::BUSY | code::LOCKED | code::SCHEMA | code::INTERRUPT)) => {
@@ -157,6 +171,7 @@ impl fmt::Display for Fault {
                 _ => error.fmt(f),
             },
             Self::Unreadable(what) | Self::Refused(what) => f.write_str(what),
+            Self::Told(refusal) => refusal.fmt(f),
             Self::NotYours { job, run } => write!(
                 f,
                 "run {run} of job {job} is not this worker's any more: roll back"

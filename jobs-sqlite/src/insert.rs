@@ -16,6 +16,7 @@ use crate::clock::{self, note_time};
 use crate::encode::{self, Hex};
 use crate::fault;
 use crate::queries::Queries;
+use crate::rules::{self, Step, Told};
 use crate::wake::Hints;
 use crate::writer::Durability;
 
@@ -66,7 +67,7 @@ impl NewRows {
     }
 }
 
-/// [id, kind, args, queue, priority, options, keep_for, due_at, rules]
+/// [id, kind, args, queue, priority, options, keep_for, due_at]
 type Row<'j> = (
     Hex,
     &'j str,
@@ -76,7 +77,6 @@ type Row<'j> = (
     Option<String>,
     Option<i64>,
     i64,
-    Option<String>,
 );
 
 fn row(job: &NewJob, now: DateTime<Utc>) -> Result<Row<'_>, serde_json::Error> {
@@ -90,10 +90,6 @@ fn row(job: &NewJob, now: DateTime<Utc>) -> Result<Row<'_>, serde_json::Error> {
         options.map(serde_json::to_string).transpose()?,
         job.options.keep_for.map(encode::span),
         encode::micros(job.due.at(now)),
-        job.rules
-            .as_deref()
-            .map(serde_json::to_string)
-            .transpose()?,
     ))
 }
 
@@ -112,6 +108,9 @@ impl SqliteStorage {
             return Ok(Vec::new());
         }
         let explained = |fault: fault::Fault| fault.during("storing jobs");
+        if rules::needs_room(jobs) {
+            return self.store_ruled(jobs).await.map_err(explained);
+        }
         let rows = NewRows::new(jobs).map_err(explained)?;
         let (mut hints, wakes) = (Hints::default(), self.0.wakes.clone());
         jobs.iter().for_each(|job| hints.jobs(&job.queue));
@@ -130,4 +129,31 @@ impl SqliteStorage {
             .map_err(explained)?;
         Ok(answers(jobs, &known))
     }
+
+    /// Stores jobs of which some have rules.
+    async fn store_ruled(&self, jobs: &[NewJob]) -> fault::Result<Vec<Inserted>> {
+        let jobs: Arc<[NewJob]> = jobs.into();
+        let wakes = self.0.wakes.clone();
+        let answer = self.0.writer.run(
+            Durability::Full,
+            move |tx, queries| {
+                let jobs = Arc::clone(&jobs);
+                Box::pin(async move { store_ruled(tx, queries, &jobs).await })
+            },
+            move |(_, hints): &(Told<Vec<Inserted>>, Hints)| hints.send(&wakes),
+        );
+        answer.await?.0.map_err(fault::Fault::Told)
+    }
+}
+
+/// Stores jobs of which some have rules, in a transaction in which nothing is left if it fails.
+pub(crate) async fn store_ruled(
+    tx: &mut SqliteConnection,
+    queries: &Queries,
+    jobs: &[NewJob],
+) -> fault::Result<(Told<Vec<Inserted>>, Hints)> {
+    let mut step = Step::new(tx, queries, clock::now());
+    let answers = rules::store(&mut step, jobs).await?;
+    note_time(step.tx, queries, step.now).await?;
+    Ok((answers, step.finish().await?))
 }

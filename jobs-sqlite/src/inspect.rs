@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use jobs_core::Result;
 use jobs_core::job::{
-    AttemptOutcome, AttemptRecord, EventRecord, JobId, JobRecord, Priority, State,
+    AttemptOutcome, AttemptRecord, EventRecord, JobId, JobRecord, Parent, Priority, State,
 };
 use jobs_core::storage::{
     Inspect, JobFilter, JobPage, Pause, QueueRecord, StatRecord, StateCounts, WorkerRecord,
@@ -19,6 +19,7 @@ use crate::clock;
 use crate::command::{holders, state};
 use crate::encode::{self, micros, time};
 use crate::fault::{self, Fault};
+use crate::rules;
 
 const DAY: i64 = 86_400_000_000;
 
@@ -56,6 +57,7 @@ impl SqliteStorage {
             Some(ended @ (State::Failed | State::Deleted)) => {
                 (&queries.inspect_ended_badly, Some(ended.as_str()))
             }
+            Some(State::Awaiting) => (&queries.inspect_awaiting, Some("awaiting")),
             other => (&queries.inspect_all, other.map(State::as_str)),
         };
         let query = statement
@@ -246,6 +248,11 @@ impl Inspect for SqliteStorage {
         let since = clock::now() - DAY;
         let query = self.0.queries.inspect_workers.query().bind(since);
         all!(self, query, worker, "listing the workers")
+    }
+
+    async fn awaited(&self, id: JobId) -> Result<Vec<Parent>> {
+        let query = self.0.queries.inspect_awaited.query().bind(id.as_uuid());
+        all!(self, query, rules::awaited, "reading what a job waits for")
     }
 
     async fn stats(&self, from: DateTime<Utc>, to: DateTime<Utc>) -> Result<Vec<StatRecord>> {

@@ -36,6 +36,7 @@ mod pause;
 mod queries;
 mod rescue;
 mod retain;
+mod rules;
 mod settle;
 mod wake;
 mod within;

@@ -11,7 +11,10 @@ use crate::queries::PLACEHOLDER;
 use crate::writer::Durability;
 
 /// The migrations, in order; the first leads to version 1. Files that were released never change.
-const MIGRATIONS: &[&str] = &[include_str!("migrations/0001_tables.sql")];
+pub(crate) const MIGRATIONS: &[&str] = &[
+    include_str!("migrations/0001_tables.sql"),
+    include_str!("migrations/0002_rules.sql"),
+];
 
 /// The version of the tables that this crate works with.
 const CURRENT: i64 = MIGRATIONS.len() as i64;

@@ -94,12 +94,20 @@ queries! {
     command
     command_pick
     complete
+    dependants
+    dependency
+    dependency_drop
+    dependency_met
     event
     held_by
+    impossible
     insert
     insert_known
+    insert_ruled
     inspect_all
     inspect_attempts
+    inspect_awaited
+    inspect_awaiting
     inspect_counts
     inspect_ended_badly
     inspect_events
@@ -109,11 +117,14 @@ queries! {
     inspect_stats
     inspect_waiting
     inspect_workers
+    known
     lane_due
     lanes
     pause
     paused
+    pending
     presences
+    ready
     register
     release
     rescue
@@ -122,6 +133,7 @@ queries! {
     resume
     retain
     retain_attempt
+    retain_awaiting
     retain_check
     retain_event
     retain_kept
@@ -137,6 +149,7 @@ queries! {
     suspect
     tally
     ticket
+    touched
     untie
     worker_alive
 }
@@ -182,8 +195,8 @@ mod tests {
     async fn tables() -> SqliteConnection {
         let options = sqlx::sqlite::SqliteConnectOptions::new().in_memory(true);
         let mut connection = options.connect().await.expect("a database in memory");
-        let meta = crate::migrate::META;
-        for sql in [meta, include_str!("migrations/0001_tables.sql")] {
+        let tables = crate::migrate::MIGRATIONS;
+        for sql in [&[crate::migrate::META], tables].concat() {
             let made = sqlx::raw_sql(sql).execute(&mut connection).await;
             made.expect("the tables are made");
         }

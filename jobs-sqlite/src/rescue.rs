@@ -7,14 +7,15 @@ use sqlx::{Row, SqliteConnection};
 use uuid::Uuid;
 
 use jobs_core::Result;
-use jobs_core::job::AttemptOutcome;
+use jobs_core::job::{AttemptOutcome, State};
 use jobs_core::storage::{RescueRequest, Rescued};
 
 use crate::SqliteStorage;
-use crate::clock::{self, note_time};
+use crate::clock;
 use crate::encode::{self, Hex};
 use crate::fault;
 use crate::queries::Queries;
+use crate::rules::Step;
 use crate::settle::Counted;
 use crate::wake::Hints;
 use crate::writer::Durability;
@@ -82,7 +83,8 @@ async fn rescue(
         failed: held.len() as u64 - batch.released.len() as u64,
         more,
     };
-    batch.write(tx, queries, worker, now).await?;
+    let others = batch.write(tx, queries, worker, now).await?;
+    batch.hints.add(others);
     queries.rescue_end.query().bind(worker).execute(tx).await?;
     Ok((rescued, batch.hints))
 }
@@ -116,7 +118,9 @@ type Attempt<'r> = (Hex, i32, u32, (), i64, &'static str, &'r str, ());
 #[derive(Default)]
 struct Batch<'r> {
     ends: Vec<End<'r>>,
-    released: Vec<Hex>,
+    released: Vec<Uuid>,
+    /// Those that killed too many workers.
+    ended: Vec<(Uuid, State)>,
     attempts: Vec<Attempt<'r>>,
     counted: Counted,
     hints: Hints,
@@ -141,11 +145,12 @@ impl<'r> Batch<'r> {
         if fatal {
             let end = (id, job.run, "failed", lost, None, reason, Some(now));
             self.ends.push(end);
+            self.ended.push((job.id, State::Failed));
             self.counted.of(&job.queue, &job.kind).failed += 1;
         } else {
             let end = (id, job.run, "waiting", lost, Some(now), reason, None);
             self.ends.push(end);
-            self.released.push(id);
+            self.released.push(job.id);
             self.hints.jobs(&job.queue);
         }
     }
@@ -156,17 +161,18 @@ impl<'r> Batch<'r> {
         queries: &Queries,
         worker: Uuid,
         now: i64,
-    ) -> fault::Result<()> {
+    ) -> fault::Result<Hints> {
         if self.ends.is_empty() {
-            return Ok(());
+            return Ok(Hints::default());
         }
         let ends = queries.rescue.query().bind(encode::rows(&self.ends)?);
         ends.bind(worker).execute(&mut *tx).await?;
-        let tickets = queries.ticket.query().bind(encode::rows(&self.released)?);
-        tickets.execute(&mut *tx).await?;
         let attempts = queries.attempt.query().bind(encode::rows(&self.attempts)?);
         attempts.bind(worker).execute(&mut *tx).await?;
-        note_time(tx, queries, now).await?;
-        self.counted.write(tx, queries, now).await
+        self.counted.write(&mut *tx, queries, now).await?;
+        let mut step = Step::new(tx, queries, now);
+        step.place(&self.released).await?;
+        step.ended(self.ended.clone()).await?;
+        step.finish().await
     }
 }

@@ -19,6 +19,8 @@ use crate::command::leave;
 use crate::encode;
 use crate::fault;
 use crate::queries::Queries;
+use crate::rules::Step;
+use crate::wake::Hints;
 use crate::writer::Durability;
 
 /// How many jobs are removed in one transaction.
@@ -104,6 +106,7 @@ impl SqliteStorage {
             return Ok(0);
         }
         let ids = encode::ids(ids.iter().copied())?;
+        let wakes = self.0.wakes.clone();
         let work = self.0.writer.run(
             // After a power failure they are removed again.
             Durability::Process,
@@ -111,9 +114,9 @@ impl SqliteStorage {
                 let ids = ids.clone();
                 Box::pin(async move { remove(tx, queries, ids, limits).await })
             },
-            |_| {},
+            move |(_, hints): &(u64, Hints)| hints.send(&wakes),
         );
-        work.await
+        work.await.map(|(gone, _)| gone)
     }
 
     /// Forgets counters that are too old, and workers that died more than a day ago and hold nothing.
@@ -142,12 +145,12 @@ async fn remove(
     queries: &Queries,
     ids: String,
     limits: Limits,
-) -> fault::Result<u64> {
+) -> fault::Result<(u64, Hints)> {
     let check = queries.retain_check.query().bind(ids).bind(limits.now);
     let check = check.bind(limits.succeeded).bind(limits.failed);
     let rows = check.bind(limits.deleted).fetch_all(&mut *tx).await?;
     if rows.is_empty() {
-        return Ok(0);
+        return Ok((0, Hints::default()));
     }
     let mut ids: Vec<String> = Vec::with_capacity(rows.len());
     let mut states: Vec<(&str, i64)> = Vec::with_capacity(rows.len());
@@ -156,6 +159,9 @@ async fn remove(
         states.push((row.try_get(1)?, -1));
     }
     let ids = encode::rows(ids)?;
+    let mut step = Step::new(&mut *tx, queries, limits.now);
+    step.removed(&ids).await?;
+    let hints = step.finish().await?;
     let Queries {
         retain_tag,
         retain_attempt,
@@ -167,5 +173,5 @@ async fn remove(
         delete.query().bind(ids.clone()).execute(&mut *tx).await?;
     }
     leave(tx, queries, states.into_iter()).await?;
-    Ok(rows.len() as u64)
+    Ok((rows.len() as u64, hints))
 }

@@ -8,9 +8,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::{Row, SqliteConnection};
+use uuid::Uuid;
 
 use jobs_core::Result;
-use jobs_core::job::AttemptOutcome;
+use jobs_core::job::{AttemptOutcome, State};
 use jobs_core::lifecycle::Transition;
 use jobs_core::storage::{Flush, Refusal, Refused, Settlement};
 
@@ -19,6 +20,7 @@ use crate::clock::{self, note_time};
 use crate::encode::{self, Hex};
 use crate::fault;
 use crate::queries::Queries;
+use crate::rules::Step;
 use crate::wake::Hints;
 use crate::writer::Durability;
 
@@ -39,9 +41,13 @@ impl SqliteStorage {
                     let flush = Arc::clone(&flush);
                     Box::pin(async move { settle(tx, queries, &flush).await })
                 },
-                move |_| hints.send(&wakes),
+                move |(_, others): &(Vec<Refused>, Hints)| {
+                    hints.send(&wakes);
+                    others.send(&wakes);
+                },
             )
             .await
+            .map(|(refused, _)| refused)
             .map_err(|fault| fault.during("settling jobs"))
     }
 }
@@ -58,33 +64,38 @@ async fn settle(
     tx: &mut SqliteConnection,
     queries: &Queries,
     flush: &Flush,
-) -> fault::Result<Vec<Refused>> {
+) -> fault::Result<(Vec<Refused>, Hints)> {
     let worker = flush.worker.as_uuid();
-    let refused = fence(tx, queries, flush).await?;
-    let refusals: BTreeSet<usize> = refused.iter().map(|(at, _)| *at).collect();
-    let applied = flush.settlements.iter().enumerate();
-    let applied = applied.filter(|(at, _)| !refusals.contains(at));
-    write(
-        tx,
-        queries,
-        flush,
-        applied.map(|(_, settlement)| settlement),
-    )
-    .await?;
+    let Fenced { refused, touched } = fence(tx, queries, flush).await?;
+    let mut batch = Batch::new(clock::now());
+    for (at, settlement) in flush.settlements.iter().enumerate() {
+        if !refused.contains_key(&at) {
+            batch.add(settlement, touched.contains(&at));
+        }
+    }
+    let hints = batch.write(tx, queries, worker).await?;
     if !flush.closed.is_empty() {
         let closed = encode::ids(flush.closed.iter().map(|claim| claim.as_uuid()))?;
         let close = queries.claim_close.query().bind(closed).bind(worker);
         close.execute(tx).await?;
     }
-    Ok(refused.into_iter().map(|(_, refused)| refused).collect())
+    Ok((refused.into_values().collect(), hints))
 }
 
-/// Which settlements may not be written, by their place in the flush.
+/// What the fence says of the settlements of a flush, by their places in it.
+#[derive(Default)]
+struct Fenced {
+    /// They may not be written.
+    refused: BTreeMap<usize, Refused>,
+    /// They concern others.
+    touched: BTreeSet<usize>,
+}
+
 async fn fence(
     tx: &mut SqliteConnection,
     queries: &Queries,
     flush: &Flush,
-) -> fault::Result<Vec<(usize, Refused)>> {
+) -> fault::Result<Fenced> {
     let runs = flush.settlements.iter();
     let runs = runs.map(|s| (Hex(s.job.as_uuid()), s.run, Hex(s.claim.as_uuid())));
     let rows = queries
@@ -94,74 +105,28 @@ async fn fence(
         .bind(flush.worker.as_uuid())
         .fetch_all(tx)
         .await?;
-    let mut refused = Vec::new();
+    let mut fenced = Fenced::default();
     for row in rows {
         let at = usize::try_from(row.try_get::<i64, _>(0)?).unwrap_or(usize::MAX);
         let Some(settlement) = flush.settlements.get(at) else {
             continue;
         };
-        let why = match row.try_get::<Option<bool>, _>(1)? {
+        if !row.try_get::<bool, _>(1)? {
+            fenced.touched.insert(at);
+            continue;
+        }
+        let why = match row.try_get::<Option<bool>, _>(2)? {
             Some(true) => Refusal::AlreadySettled,
             _ => Refusal::Superseded,
         };
-        refused.push((
-            at,
-            Refused {
-                job: settlement.job,
-                run: settlement.run,
-                why,
-            },
-        ));
+        let refused = Refused {
+            job: settlement.job,
+            run: settlement.run,
+            why,
+        };
+        fenced.refused.insert(at, refused);
     }
-    Ok(refused)
-}
-
-/// Writes settlements that have passed the fence in the same transaction.
-async fn write<'s>(
-    tx: &mut SqliteConnection,
-    queries: &Queries,
-    flush: &Flush,
-    settlements: impl Iterator<Item = &'s Settlement>,
-) -> fault::Result<()> {
-    let worker = flush.worker.as_uuid();
-    let mut batch = Batch::new(clock::now());
-    settlements.for_each(|settlement| batch.add(settlement));
-    if batch.ends.is_empty() {
-        return Ok(());
-    }
-    let ends = encode::rows(&batch.ends)?;
-    queries
-        .settle
-        .query()
-        .bind(ends)
-        .bind(worker)
-        .execute(&mut *tx)
-        .await?;
-    if !batch.waiting.is_empty() {
-        let waiting = encode::rows(&batch.waiting)?;
-        queries
-            .ticket
-            .query()
-            .bind(waiting)
-            .execute(&mut *tx)
-            .await?;
-        note_time(tx, queries, batch.now).await?;
-    }
-    if !batch.attempts.is_empty() {
-        let attempts = encode::rows(batch.attempts)?;
-        let insert = queries.attempt.query().bind(attempts).bind(worker);
-        insert.execute(&mut *tx).await?;
-    }
-    if !batch.snoozed.is_empty() {
-        let snoozed = encode::rows(&batch.snoozed)?;
-        queries
-            .attempt_trim
-            .query()
-            .bind(snoozed)
-            .execute(&mut *tx)
-            .await?;
-    }
-    batch.counted.write(tx, queries, batch.now).await
+    Ok(fenced)
 }
 
 /// [job, run, state, attempts used, due_at, reason, result, started_at, finished_at, released]
@@ -198,6 +163,9 @@ struct Batch<'s> {
     snoozed: Vec<Hex>,
     attempts: Vec<Attempt<'s>>,
     counted: Counted,
+    /// Those that concern others: they are final, or wait again.
+    ended: Vec<(Uuid, State)>,
+    again: Vec<Uuid>,
 }
 
 impl<'s> Batch<'s> {
@@ -209,10 +177,19 @@ impl<'s> Batch<'s> {
             snoozed: Vec::new(),
             attempts: Vec::new(),
             counted: Counted::default(),
+            ended: Vec::new(),
+            again: Vec::new(),
         }
     }
 
-    fn add(&mut self, settlement: &'s Settlement) {
+    /// `touched`: what becomes of the job concerns others.
+    fn add(&mut self, settlement: &'s Settlement, touched: bool) {
+        let job = settlement.job.as_uuid();
+        match final_state(&settlement.transition) {
+            Some(state) if touched => self.ended.push((job, state)),
+            None if touched => self.again.push(job),
+            _ => {}
+        }
         let Self { now, .. } = *self;
         let id = Hex(settlement.job.as_uuid());
         let run = settlement.run;
@@ -254,7 +231,7 @@ impl<'s> Batch<'s> {
                 add("waiting", 1, later(*delay), Some(reason), None, None);
                 counts.retried += 1;
                 counts.ran(settlement.ran_for);
-                self.waiting.push(id);
+                self.waiting.extend((!touched).then_some(id));
                 Some((*how, reason, Some(report)))
             }
             Transition::Delete { reason } => {
@@ -264,7 +241,7 @@ impl<'s> Batch<'s> {
             }
             Transition::Snooze { delay, reason } => {
                 add("waiting", 0, later(*delay), Some(reason), None, None);
-                self.waiting.push(id);
+                self.waiting.extend((!touched).then_some(id));
                 self.snoozed.push(id);
                 Some((AttemptOutcome::Snoozed, reason, None))
             }
@@ -272,7 +249,7 @@ impl<'s> Batch<'s> {
                 let due = Some(now);
                 let end = (id, run, "waiting", 0, due, None, None, None, None, true);
                 self.ends.push(end);
-                self.waiting.push(id);
+                self.waiting.extend((!touched).then_some(id));
                 None
             }
             // A transition that this version does not know cannot be made by the core of its version.
@@ -291,6 +268,52 @@ impl<'s> Batch<'s> {
                 report,
             ));
         }
+    }
+
+    /// Writes down what has passed the fence in the same transaction.
+    async fn write(
+        self,
+        tx: &mut SqliteConnection,
+        queries: &Queries,
+        worker: Uuid,
+    ) -> fault::Result<Hints> {
+        if self.ends.is_empty() {
+            return Ok(Hints::default());
+        }
+        let ends = queries.settle.query().bind(encode::rows(&self.ends)?);
+        ends.bind(worker).execute(&mut *tx).await?;
+        if !self.waiting.is_empty() {
+            let tickets = queries.ticket.query().bind(encode::rows(&self.waiting)?);
+            tickets.execute(&mut *tx).await?;
+            note_time(tx, queries, self.now).await?;
+        }
+        if !self.attempts.is_empty() {
+            let attempts = queries.attempt.query().bind(encode::rows(self.attempts)?);
+            attempts.bind(worker).execute(&mut *tx).await?;
+        }
+        if !self.snoozed.is_empty() {
+            let snoozed = encode::rows(&self.snoozed)?;
+            let trim = queries.attempt_trim.query().bind(snoozed);
+            trim.execute(&mut *tx).await?;
+        }
+        self.counted.write(tx, queries, self.now).await?;
+        if self.ended.is_empty() && self.again.is_empty() {
+            return Ok(Hints::default());
+        }
+        let mut step = Step::new(tx, queries, self.now);
+        step.place(&self.again).await?;
+        step.ended(self.ended).await?;
+        step.finish().await
+    }
+}
+
+/// The state that a run ends in, if it is a final one.
+fn final_state(transition: &Transition) -> Option<State> {
+    match transition {
+        Transition::Succeed { .. } => Some(State::Succeeded),
+        Transition::Fail { .. } => Some(State::Failed),
+        Transition::Delete { .. } => Some(State::Deleted),
+        _ => None,
     }
 }
 

@@ -40,6 +40,12 @@ impl Hints {
         self.cancelled.push(job);
     }
 
+    /// These too.
+    pub(crate) fn add(&mut self, mut others: Self) {
+        self.queues.append(&mut others.queues);
+        self.cancelled.append(&mut others.cancelled);
+    }
+
     /// Tells those who listen; if nobody does, nobody needs to know.
     pub(crate) fn send(&self, wakes: &broadcast::Sender<Wake>) {
         let cancelled = self.cancelled.iter().copied().map(Wake::Cancelled);

@@ -1,14 +1,17 @@
 //! Jobs inside a transaction of the application's own.
 //!
-//! Each verb is one statement that changes something, so that a caller who gives up in the middle and
-//! commits nevertheless commits all of a job or nothing.
+//! Each verb on a plain job is one statement that changes something, so that a caller who gives up in the middle and
+//! commits nevertheless commits all of a job or nothing; those that concern other jobs are in a savepoint.
+
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use sqlx::pool::PoolConnection;
-use sqlx::{Sqlite, SqliteConnection, Transaction};
+use sqlx::{Connection, Sqlite, SqliteConnection, Transaction};
+use uuid::Uuid;
 
 use jobs_core::Result;
-use jobs_core::job::{NewJob, WorkerId};
+use jobs_core::job::{NewJob, State, WorkerId};
 use jobs_core::lifecycle::Transition;
 use jobs_core::storage::{Inserted, Settlement, Within};
 
@@ -16,7 +19,9 @@ use crate::SqliteStorage;
 use crate::clock;
 use crate::encode;
 use crate::fault::{self, Fault};
-use crate::insert::{NewRows, answers};
+use crate::insert::{NewRows, answers, store_ruled};
+use crate::queries::Queries;
+use crate::rules::{self, Step};
 
 /// On the same file as the storage. A transaction that has read before it writes is refused when somebody
 /// else has written in between ([`Error::Conflict`](jobs_core::Error::Conflict)): begin with `BEGIN IMMEDIATE`
@@ -28,6 +33,17 @@ impl Within<SqliteStorage> for SqliteConnection {
             return Ok(Vec::new());
         }
         let queries = &storage.0.queries;
+        if rules::needs_room(jobs) {
+            let jobs: Arc<[NewJob]> = jobs.into();
+            let queries = Arc::clone(queries);
+            let stored = rules::whole(self, |tx| {
+                Box::pin(async move {
+                    let (answers, _) = store_ruled(tx, &queries, &jobs).await?;
+                    answers.map_err(Fault::Told)
+                })
+            });
+            return stored.await.map_err(|fault| fault.during("storing jobs"));
+        }
         let known = async { NewRows::new(jobs)?.store(queries, self).await };
         let known = known.await.map_err(|fault| fault.during("storing jobs"))?;
         Ok(answers(jobs, &known))
@@ -82,26 +98,67 @@ async fn complete(
     worker: WorkerId,
     run: &Settlement,
 ) -> fault::Result<()> {
-    const MINUTE: i64 = 60_000_000;
-    let Transition::Succeed { result, note } = &run.transition else {
+    let Transition::Succeed { .. } = &run.transition else {
         return Err(Fault::Refused(
             "only a run that succeeded can be completed within a transaction".into(),
         ));
     };
+    let queries = &storage.0.queries;
+    let job = run.job.as_uuid();
+    if !concerns_others(connection, queries, job).await? {
+        return end(connection, queries, worker, run).await;
+    }
+    let (queries, run) = (Arc::clone(queries), run.clone());
+    rules::whole(connection, |tx| {
+        Box::pin(async move {
+            end(tx, &queries, worker, &run).await?;
+            let mut step = Step::new(tx, &queries, clock::now());
+            step.ended(vec![(job, State::Succeeded)]).await?;
+            step.finish().await?;
+            Ok(())
+        })
+    })
+    .await
+}
+
+/// Whether the end of a job may concern others. A connection without a transaction may hear of a child that
+/// comes after the answer and before the end: so then it always may.
+async fn concerns_others(
+    connection: &mut SqliteConnection,
+    queries: &Queries,
+    job: Uuid,
+) -> fault::Result<bool> {
+    if !connection.is_in_transaction() {
+        return Ok(true);
+    }
+    let touched = queries.touched.query().bind(encode::ids([job])?);
+    Ok(touched.fetch_optional(connection).await?.is_some())
+}
+
+/// Ends the run itself.
+async fn end(
+    connection: &mut SqliteConnection,
+    queries: &Queries,
+    worker: WorkerId,
+    run: &Settlement,
+) -> fault::Result<()> {
+    const MINUTE: i64 = 60_000_000;
+    let (result, note) = match &run.transition {
+        Transition::Succeed { result, note } => (result.clone(), note.clone()),
+        _ => (None, None),
+    };
     let now = clock::now();
     let ended = now.saturating_sub(encode::span(run.ended_ago));
     let ran = run.ran_for.map(encode::span);
-    let done = storage
-        .0
-        .queries
+    let done = queries
         .complete
         .query()
         .bind(run.job.as_uuid())
         .bind(run.run)
         .bind(run.claim.as_uuid())
         .bind(worker.as_uuid())
-        .bind(result.clone())
-        .bind(note.clone())
+        .bind(result)
+        .bind(note)
         .bind(ran.map(|ran| ended.saturating_sub(ran)))
         .bind(ended)
         .bind(now - now.rem_euclid(MINUTE))

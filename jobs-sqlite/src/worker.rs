@@ -11,10 +11,11 @@ use jobs_core::job::{JobId, WorkerId};
 use jobs_core::storage::{Beat, Orders, Presence, WorkerInfo};
 
 use crate::SqliteStorage;
-use crate::clock::{self, note_time};
+use crate::clock;
 use crate::encode::{self, Hex};
 use crate::fault::{self, Fault};
 use crate::queries::Queries;
+use crate::rules::Step;
 use crate::wake::Hints;
 use crate::writer::Durability;
 
@@ -172,14 +173,12 @@ async fn release(
     let rows = release.fetch_all(&mut *tx).await?;
     let mut released = Vec::with_capacity(rows.len());
     for row in &rows {
-        released.push(row.try_get::<String, _>(0)?);
+        released.push(row.try_get::<Uuid, _>(0)?);
         hints.jobs(row.try_get(1)?);
     }
-    if !released.is_empty() {
-        let tickets = queries.ticket.query().bind(encode::rows(released)?);
-        tickets.execute(&mut *tx).await?;
-        note_time(tx, queries, now).await?;
-    }
+    let mut step = Step::new(&mut *tx, queries, now);
+    step.place(&released).await?;
+    hints.add(step.finish().await?);
     queries.claim_end.query().bind(claims).execute(tx).await?;
     Ok(hints)
 }

@@ -52,8 +52,9 @@ create table jobs_ticket (
 ) strict, without rowid;
 
 -- A job is stored with its ticket by one statement: a caller that gives up between two statements of a
--- transaction of its own could otherwise commit the one without the other.
-create trigger jobs_ticket_of_new_job after insert on jobs_job when new.state = 'waiting' begin
+-- transaction of its own could otherwise commit the one without the other. Jobs with rules are stored in a transaction within it.
+create trigger jobs_ticket_of_new_job after insert on jobs_job
+  when new.state = 'waiting' and new.pending is null begin
     insert into jobs_ticket (queue, priority, run_at, job_id, run, kind)
     values (new.queue, new.priority, new.due_at, new.id, new.run, new.kind);
 end;

@@ -1,9 +1,9 @@
 -- A job with its ticket (a trigger's work) for each element of ?1:
--- [id, kind, args, queue, priority, options, keep_for, due_at, rules]. Who is stored already stays as it is.
+-- [id, kind, args, queue, priority, options, keep_for, due_at]. Who is stored already stays as it is.
 -- ?2: now.
-insert into jobs_job (id, kind, args, queue, priority, options, keep_for, due_at, rules, created_at)
+insert into jobs_job (id, kind, args, queue, priority, options, keep_for, due_at, created_at)
 select unhex(value ->> 0), value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6,
-       value ->> 7, value ->> 8, ?2
+       value ->> 7, ?2
   from json_each(?1)
  where true
 on conflict (id) do nothing

@@ -8,3 +8,5 @@ union all
 select 'processing', count(*)
   from jobs_claim c cross join json_each(c.jobs) x
  cross join jobs_job j on j.id = unhex(x.value ->> 0) and j.run = x.value ->> 1 and j.state = 'waiting'
+union all
+select 'awaiting', count(*) from jobs_job where state = 'awaiting'

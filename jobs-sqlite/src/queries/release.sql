@@ -7,4 +7,4 @@ with held as materialized (
 update jobs_job set run = jobs_job.run + 1, due_at = ?2, settled = 0, worker = held.worker
   from held
  where jobs_job.id = held.id and jobs_job.run = held.run and jobs_job.state = 'waiting'
-returning hex(id), queue
+returning id, queue

@@ -1,0 +1,245 @@
+//! Jobs that wait for jobs: how a parent's end bears on its child.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use sqlx::Row;
+use sqlx::sqlite::SqliteRow;
+use uuid::Uuid;
+
+use jobs_core::job::{Condition, JobId, NewJob, Parent, ParentId, State};
+
+use super::{Refusal, Step, Told, ids_of};
+use crate::fault::{self, Fault};
+
+/// What the end of a parent means for a child.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// It ended as it should.
+    Met,
+    /// It may still do so.
+    Open,
+    /// It cannot any more.
+    Impossible,
+}
+
+/// What it means for a child with this condition that its parent ended so.
+pub(super) fn judge(condition: Condition, outcome: State) -> Verdict {
+    use State::{Deleted, Failed, Succeeded};
+    match (condition, outcome) {
+        (_, outcome) if !outcome.is_final() => Verdict::Open,
+        (Condition::Any, _)
+        | (Condition::Success, Succeeded)
+        | (Condition::Failure, Failed)
+        | (Condition::Deletion, Deleted) => Verdict::Met,
+        // It may be run again.
+        (Condition::Success, Failed) => Verdict::Open,
+        _ => Verdict::Impossible,
+    }
+}
+
+pub(super) fn condition(text: &str) -> fault::Result<Condition> {
+    use Condition::{Any, Deletion, Failure, Success};
+    let known = [Success, Failure, Deletion, Any].into_iter();
+    let mut named = known.filter(|condition| condition.as_str() == text);
+    named
+        .next()
+        .ok_or_else(|| Fault::Unreadable(format!("{text:?} is not a condition")))
+}
+
+/// Why a child is Deleted.
+pub(super) fn reason(parent: ParentId, outcome: State) -> String {
+    let how = match outcome {
+        State::Succeeded => "succeeded",
+        State::Failed => "failed",
+        _ => "was deleted",
+    };
+    match parent {
+        ParentId::Job(job) => format!("its parent {job} {how}"),
+        ParentId::Batch(batch) => format!("its batch {batch} {how}"),
+    }
+}
+
+pub(super) fn uuid_of(parent: ParentId) -> Uuid {
+    match parent {
+        ParentId::Job(job) => job.as_uuid(),
+        ParentId::Batch(batch) => batch.as_uuid(),
+    }
+}
+
+pub(super) fn parent_of(id: Uuid, is_batch: bool) -> ParentId {
+    match is_batch {
+        true => ParentId::Batch(id.into()),
+        false => ParentId::Job(id.into()),
+    }
+}
+
+/// One of those that a job waits for.
+pub(crate) fn awaited(row: &SqliteRow) -> fault::Result<Parent> {
+    Ok(Parent {
+        of: parent_of(row.try_get(0)?, row.try_get(1)?),
+        on: condition(row.try_get(2)?)?,
+    })
+}
+
+/// A parent of a new job that has not ended as it should.
+pub(super) struct Dependency {
+    pub(super) parent: ParentId,
+    pub(super) condition: Condition,
+    pub(super) place: usize,
+}
+
+/// What a new job waits for.
+#[derive(Default)]
+pub(super) struct Waits {
+    pub(super) open: Vec<Dependency>,
+    /// Why it is Deleted at once.
+    pub(super) impossible: Option<String>,
+}
+
+/// The parents of the jobs of one request: who they are and how they stand.
+pub(super) struct Parents {
+    /// Of jobs that are about to be stored, by their ids.
+    waits: HashMap<JobId, Waits>,
+}
+
+impl Parents {
+    /// Looks at the parents of `jobs`, which are about to be stored. `instead` says which job stands for one
+    /// of the request that is not stored.
+    pub(super) async fn look(
+        step: &mut Step<'_>,
+        jobs: &[&NewJob],
+        instead: &HashMap<JobId, JobId>,
+    ) -> fault::Result<Told<Self>> {
+        let fresh: BTreeSet<JobId> = jobs.iter().map(|job| job.id).collect();
+        let mut wanted: BTreeMap<JobId, Vec<(ParentId, Condition)>> = BTreeMap::new();
+        for job in jobs {
+            let parents = job.rules.iter().flat_map(|rules| &rules.parents);
+            let mut of_job: Vec<(ParentId, Condition)> = Vec::new();
+            for parent in parents {
+                let of = match parent.of {
+                    ParentId::Job(id) => ParentId::Job(*instead.get(&id).unwrap_or(&id)),
+                    of @ ParentId::Batch(_) => of,
+                };
+                // Of two parents for which one job stands, the first counts.
+                if !of_job.iter().any(|(known, _)| *known == of) {
+                    of_job.push((of, parent.on));
+                }
+            }
+            if !of_job.is_empty() {
+                wanted.insert(job.id, of_job);
+            }
+        }
+        if let Some(job) = circle(&wanted) {
+            return Ok(Err(Refusal::Invalid(format!(
+                "job {job} would wait for itself: its parents wait for it"
+            ))));
+        }
+        let stored = outcomes(step, &wanted, &fresh).await?;
+        let mut waits = HashMap::new();
+        for (job, parents) in wanted {
+            let mut found = Waits::default();
+            for (place, (parent, on)) in parents.into_iter().enumerate() {
+                let of_request = matches!(parent, ParentId::Job(id) if fresh.contains(&id));
+                let outcome = match stored.get(&parent) {
+                    _ if of_request => None,
+                    Some(outcome) => *outcome,
+                    None => return Ok(Err(unknown(parent))),
+                };
+                let verdict = outcome.map_or(Verdict::Open, |outcome| judge(on, outcome));
+                match (verdict, outcome) {
+                    (Verdict::Open, _) => found.open.push(Dependency {
+                        parent,
+                        condition: on,
+                        place,
+                    }),
+                    (Verdict::Impossible, Some(outcome)) => {
+                        found
+                            .impossible
+                            .get_or_insert_with(|| reason(parent, outcome));
+                    }
+                    _ => {}
+                }
+            }
+            if found.impossible.is_some() {
+                found.open.clear();
+            }
+            waits.insert(job, found);
+        }
+        Ok(Ok(Self { waits }))
+    }
+
+    pub(super) fn of(&mut self, job: JobId) -> Waits {
+        self.waits.remove(&job).unwrap_or_default()
+    }
+}
+
+fn unknown(parent: ParentId) -> Refusal {
+    match parent {
+        ParentId::Job(job) => Refusal::UnknownJob(job),
+        ParentId::Batch(batch) => Refusal::UnknownBatch(batch),
+    }
+}
+
+/// How the parents stand that are stored: `None` if they have not ended.
+async fn outcomes(
+    step: &mut Step<'_>,
+    wanted: &BTreeMap<JobId, Vec<(ParentId, Condition)>>,
+    fresh: &BTreeSet<JobId>,
+) -> fault::Result<HashMap<ParentId, Option<State>>> {
+    let parents = wanted.values().flatten();
+    let jobs: BTreeSet<Uuid> = parents
+        .filter_map(|(parent, _)| match parent {
+            ParentId::Job(id) if !fresh.contains(id) => Some(id.as_uuid()),
+            _ => None,
+        })
+        .collect();
+    let mut found = HashMap::new();
+    if !jobs.is_empty() {
+        let known = step.queries.known.query().bind(ids_of(jobs)?);
+        for row in known.fetch_all(&mut *step.tx).await? {
+            let id: Uuid = row.try_get(0)?;
+            let state = row.try_get::<&str, _>(1)?.parse::<State>().ok();
+            found.insert(
+                ParentId::Job(id.into()),
+                state.filter(|state| state.is_final()),
+            );
+        }
+    }
+    Ok(found)
+}
+
+/// A job of the request that waits for itself by way of others of it.
+fn circle(wanted: &BTreeMap<JobId, Vec<(ParentId, Condition)>>) -> Option<JobId> {
+    // Who is left when all that wait for nobody left are taken away again and again.
+    let mut left: BTreeMap<JobId, usize> = BTreeMap::new();
+    let mut children: HashMap<JobId, Vec<JobId>> = HashMap::new();
+    for (job, parents) in wanted {
+        let within = parents.iter().filter_map(|(parent, _)| match parent {
+            ParentId::Job(id) if wanted.contains_key(id) => Some(*id),
+            _ => None,
+        });
+        let mut n = 0;
+        for parent in within {
+            children.entry(parent).or_default().push(*job);
+            n += 1;
+        }
+        left.insert(*job, n);
+    }
+    let mut free: Vec<JobId> = left
+        .iter()
+        .filter(|(_, n)| **n == 0)
+        .map(|(job, _)| *job)
+        .collect();
+    while let Some(job) = free.pop() {
+        left.remove(&job);
+        for child in children.remove(&job).unwrap_or_default() {
+            if let Some(n) = left.get_mut(&child) {
+                *n -= 1;
+                if *n == 0 {
+                    free.push(child);
+                }
+            }
+        }
+    }
+    left.into_keys().next()
+}
