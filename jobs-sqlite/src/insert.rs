@@ -9,7 +9,7 @@ use sqlx::{Row as _, SqliteConnection};
 
 use jobs_core::Result;
 use jobs_core::job::NewJob;
-use jobs_core::storage::Inserted;
+use jobs_core::storage::{Inserted, check_rules};
 
 use crate::SqliteStorage;
 use crate::clock::{self, note_time};
@@ -109,6 +109,7 @@ impl SqliteStorage {
         }
         let explained = |fault: fault::Fault| fault.during("storing jobs");
         if rules::needs_room(jobs) {
+            check_rules(jobs)?;
             return self.store_ruled(jobs).await.map_err(explained);
         }
         let rows = NewRows::new(jobs).map_err(explained)?;

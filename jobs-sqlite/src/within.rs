@@ -13,7 +13,7 @@ use uuid::Uuid;
 use jobs_core::Result;
 use jobs_core::job::{NewJob, State, WorkerId};
 use jobs_core::lifecycle::Transition;
-use jobs_core::storage::{Inserted, Settlement, Within};
+use jobs_core::storage::{Inserted, Settlement, Within, check_rules};
 
 use crate::SqliteStorage;
 use crate::clock;
@@ -34,6 +34,7 @@ impl Within<SqliteStorage> for SqliteConnection {
         }
         let queries = &storage.0.queries;
         if rules::needs_room(jobs) {
+            check_rules(jobs)?;
             let jobs: Arc<[NewJob]> = jobs.into();
             let queries = Arc::clone(queries);
             let stored = rules::whole(self, |tx| {

@@ -92,7 +92,6 @@ impl<'t> Step<'t> {
 pub(crate) enum Refusal {
     UnknownJob(JobId),
     UnknownBatch(BatchId),
-    Invalid(String),
 }
 
 impl Refusal {
@@ -100,7 +99,6 @@ impl Refusal {
         match self {
             Self::UnknownJob(job) => Error::UnknownJob(job),
             Self::UnknownBatch(batch) => Error::UnknownBatch(batch),
-            Self::Invalid(why) => Error::Invalid(why),
         }
     }
 }

@@ -11,32 +11,6 @@ use jobs_core::job::{Condition, JobId, NewJob, Parent, ParentId, State};
 use super::{Refusal, Step, Told, ids_of};
 use crate::fault::{self, Fault};
 
-/// What the end of a parent means for a child.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Verdict {
-    /// It ended as it should.
-    Met,
-    /// It may still do so.
-    Open,
-    /// It cannot any more.
-    Impossible,
-}
-
-/// What it means for a child with this condition that its parent ended so.
-pub(super) fn judge(condition: Condition, outcome: State) -> Verdict {
-    use State::{Deleted, Failed, Succeeded};
-    match (condition, outcome) {
-        (_, outcome) if !outcome.is_final() => Verdict::Open,
-        (Condition::Any, _)
-        | (Condition::Success, Succeeded)
-        | (Condition::Failure, Failed)
-        | (Condition::Deletion, Deleted) => Verdict::Met,
-        // It may be run again.
-        (Condition::Success, Failed) => Verdict::Open,
-        _ => Verdict::Impossible,
-    }
-}
-
 pub(super) fn condition(text: &str) -> fault::Result<Condition> {
     use Condition::{Any, Deletion, Failure, Success};
     let known = [Success, Failure, Deletion, Any].into_iter();
@@ -44,19 +18,6 @@ pub(super) fn condition(text: &str) -> fault::Result<Condition> {
     named
         .next()
         .ok_or_else(|| Fault::Unreadable(format!("{text:?} is not a condition")))
-}
-
-/// Why a child is Deleted.
-pub(super) fn reason(parent: ParentId, outcome: State) -> String {
-    let how = match outcome {
-        State::Succeeded => "succeeded",
-        State::Failed => "failed",
-        _ => "was deleted",
-    };
-    match parent {
-        ParentId::Job(job) => format!("its parent {job} {how}"),
-        ParentId::Batch(batch) => format!("its batch {batch} {how}"),
-    }
 }
 
 pub(super) fn uuid_of(parent: ParentId) -> Uuid {
@@ -129,11 +90,6 @@ impl Parents {
                 wanted.insert(job.id, of_job);
             }
         }
-        if let Some(job) = circle(&wanted) {
-            return Ok(Err(Refusal::Invalid(format!(
-                "job {job} would wait for itself: its parents wait for it"
-            ))));
-        }
         let stored = outcomes(step, &wanted, &fresh).await?;
         let mut waits = HashMap::new();
         for (job, parents) in wanted {
@@ -145,19 +101,18 @@ impl Parents {
                     Some(outcome) => *outcome,
                     None => return Ok(Err(unknown(parent))),
                 };
-                let verdict = outcome.map_or(Verdict::Open, |outcome| judge(on, outcome));
-                match (verdict, outcome) {
-                    (Verdict::Open, _) => found.open.push(Dependency {
+                let met = outcome.and_then(|outcome| on.met_by(outcome));
+                match (met, outcome) {
+                    (Some(true), _) => {}
+                    (Some(false), Some(outcome)) => {
+                        let reason = || parent.reason(outcome);
+                        found.impossible.get_or_insert_with(reason);
+                    }
+                    _ => found.open.push(Dependency {
                         parent,
                         condition: on,
                         place,
                     }),
-                    (Verdict::Impossible, Some(outcome)) => {
-                        found
-                            .impossible
-                            .get_or_insert_with(|| reason(parent, outcome));
-                    }
-                    _ => {}
                 }
             }
             if found.impossible.is_some() {
@@ -206,40 +161,4 @@ async fn outcomes(
         }
     }
     Ok(found)
-}
-
-/// A job of the request that waits for itself by way of others of it.
-fn circle(wanted: &BTreeMap<JobId, Vec<(ParentId, Condition)>>) -> Option<JobId> {
-    // Who is left when all that wait for nobody left are taken away again and again.
-    let mut left: BTreeMap<JobId, usize> = BTreeMap::new();
-    let mut children: HashMap<JobId, Vec<JobId>> = HashMap::new();
-    for (job, parents) in wanted {
-        let within = parents.iter().filter_map(|(parent, _)| match parent {
-            ParentId::Job(id) if wanted.contains_key(id) => Some(*id),
-            _ => None,
-        });
-        let mut n = 0;
-        for parent in within {
-            children.entry(parent).or_default().push(*job);
-            n += 1;
-        }
-        left.insert(*job, n);
-    }
-    let mut free: Vec<JobId> = left
-        .iter()
-        .filter(|(_, n)| **n == 0)
-        .map(|(job, _)| *job)
-        .collect();
-    while let Some(job) = free.pop() {
-        left.remove(&job);
-        for child in children.remove(&job).unwrap_or_default() {
-            if let Some(n) = left.get_mut(&child) {
-                *n -= 1;
-                if *n == 0 {
-                    free.push(child);
-                }
-            }
-        }
-    }
-    left.into_keys().next()
 }

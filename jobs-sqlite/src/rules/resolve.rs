@@ -6,9 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use sqlx::Row;
 use uuid::Uuid;
 
-use jobs_core::job::{JobId, ParentId, State};
+use jobs_core::job::{ParentId, State};
 
-use super::parents::{Verdict, condition, judge, parent_of, reason, uuid_of};
+use super::parents::{condition, parent_of, uuid_of};
 use super::{Step, ids_of};
 use crate::encode::{self, Hex};
 use crate::fault;
@@ -75,9 +75,9 @@ pub(super) async fn removed(step: &mut Step<'_>, jobs: &str) -> fault::Result<()
     let waiting = step.queries.retain_awaiting.query().bind(jobs.to_owned());
     let mut lost = BTreeMap::new();
     for row in waiting.fetch_all(&mut *step.tx).await? {
-        let parent: JobId = row.try_get::<Uuid, _>(3)?.into();
+        let parent = parent_of(row.try_get(3)?, false);
         let one = Lost {
-            reason: format!("its parent {parent} failed and was removed"),
+            reason: format!("{} and was removed", parent.reason(State::Failed)),
             queue: row.try_get(1)?,
             kind: row.try_get(2)?,
         };
@@ -112,14 +112,14 @@ async fn look(step: &mut Step<'_>, outcomes: &BTreeMap<ParentId, State>) -> faul
         let Some(outcome) = outcomes.get(&of) else {
             continue;
         };
-        match judge(condition(row.try_get(2)?)?, *outcome) {
-            Verdict::Open => {}
-            Verdict::Met => {
+        match condition(row.try_get(2)?)?.met_by(*outcome) {
+            None => {}
+            Some(true) => {
                 found.met.insert((parent, child));
             }
-            Verdict::Impossible => {
+            Some(false) => {
                 let lost = Lost {
-                    reason: reason(of, *outcome),
+                    reason: of.reason(*outcome),
                     queue: row.try_get(4)?,
                     kind: row.try_get(5)?,
                 };
