@@ -68,6 +68,13 @@ pub enum Error {
         /// The state that it was found in.
         state: State,
     },
+    /// A job was not requeued, because another holds its unique key now.
+    KeyHeld {
+        /// The job that stays as it is.
+        job: JobId,
+        /// The job that holds the key.
+        holder: JobId,
+    },
     /// The job ended, but not with a result: it was Failed or Deleted.
     NoResult {
         /// The job.
@@ -112,6 +119,9 @@ impl fmt::Display for Error {
             }
             Self::WrongState { job, verb, state } => {
                 write!(f, "cannot {verb} job {job}: it is {state}")
+            }
+            Self::KeyHeld { job, holder } => {
+                write!(f, "cannot requeue job {job}: job {holder} holds its unique key")
             }
             Self::NoResult { job, state, reason } => {
                 write!(f, "job {job} has no result: it is {state}: {reason}")

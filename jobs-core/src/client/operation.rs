@@ -179,6 +179,7 @@ impl Operation {
                 verb: in_words(verb),
                 state,
             }),
+            Answer::KeyHeld(holder) => Err(Error::KeyHeld { job, holder }),
             Answer::Unknown => Err(Error::UnknownJob(job)),
         }
     }

@@ -176,7 +176,9 @@ pub enum OnConflict {
     /// It is not stored.
     #[default]
     Skip,
-    /// It is not stored, and the holder takes its arguments and options, if it is not running.
+    /// It is not stored, and the holder, if it waits (in its queue, for its time, for parents or before a
+    /// limit), takes its queue, priority, arguments, options and limits, under a new run. When it is due,
+    /// and what else its rules say, stays. A holder that runs, or has ended, is left as it is.
     Replace,
     /// As `Replace`, and the holder becomes due when the new job would have been.
     Debounce,

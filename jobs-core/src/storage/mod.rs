@@ -86,7 +86,11 @@ pub trait Storage: Inspect + Any + Send + Sync + 'static {
     ///    as its condition says the job is Awaiting and has no ticket; if one has ended otherwise for good
     ///    ([`Condition::met_by`](crate::job::Condition::met_by)) it is stored Deleted, and counted as such,
     ///    with a [reason](crate::job::ParentId::reason) that names the parent.
-    /// 4. *Limits*: it gets its ticket when all of them let it.
+    /// 4. *Limits*: it gets its ticket when all of them let it, and not before it is due: in the order of
+    ///    priority, due time and id for each key, keys in turn. A job waits in one line at a time, that of
+    ///    the first of its limits that refuses it, and uses none of the others meanwhile. Jobs of paused
+    ///    queues are passed over. What can be let in is let in at once where possible, within a second
+    ///    in any case. Of a limit's declarations the last one stored holds.
     ///
     /// A due time counts from the insert, also for jobs that have to wait for others: what becomes ready
     /// later than it is due is due when it becomes ready.
@@ -105,7 +109,9 @@ pub trait Storage: Inspect + Any + Send + Sync + 'static {
     async fn claim(&self, request: &ClaimRequest) -> Result<Claimed>;
 
     /// How long until the next job in these queues falls due, if that is known; zero if one is due.
-    /// Paused queues and the kinds excluded by the request do not count, and limits do not matter.
+    /// Paused queues and the kinds excluded by the request do not count, and how many jobs the request asks
+    /// for does not matter. A job that is due and waits before a limit does not count (nobody knows when it
+    /// is let in: that is hinted at); one that falls due later may.
     async fn next_due(&self, request: &ClaimRequest) -> Result<Option<std::time::Duration>>;
 
     /// Writes down how runs ended and what follows, fenced by run and claim, and ends the claims that
@@ -134,46 +140,71 @@ pub trait Storage: Inspect + Any + Send + Sync + 'static {
     /// its start `ran_for` before that (a release leaves the job's times as they are).
     async fn settle(&self, flush: &Flush) -> Result<Vec<Refused>>;
 
-    /// Stores a batch with these members (whose rules name it), all or nothing; more can be
-    /// [inserted](Self::insert) as long as it has not ended. Repeating it is harmless. A batch that is
-    /// sealed and has no members ends at once.
+    /// Stores a batch together with jobs, all or nothing: its first members (whose rules name it), and what
+    /// waits for it. More members can be [inserted](Self::insert) as long as it has not ended. Repeating
+    /// it is harmless: a batch whose id is stored already is left as it is, and so are its jobs. A batch that
+    /// is sealed and has no members ends at once.
+    ///
+    /// The batch that it is a member of must be known, not ended and not cancelled, as for a job. A job
+    /// that waits for a batch that it is in, itself or by the batches around its own, would wait for
+    /// itself: [`Error::Invalid`](crate::Error::Invalid), here and in every insert.
+    ///
+    /// As long as a batch is not sealed its members are Awaiting, whatever they wait for besides, and no
+    /// verb but a deletion moves them. (Batches in it are sealed by themselves.)
+    ///
+    /// A batch ends when it is sealed and all its members are final: then those that wait for it are looked
+    /// at, as for a job, and it counts in the batch that it is a member of as
+    /// [its outcome](BatchRecord::outcome) says. When a member of an ended batch is requeued the batch, and
+    /// those around it, are open until all are final again; nobody who has run by the first end runs again.
     async fn create_batch(&self, batch: &NewBatch, jobs: &[NewJob]) -> Result<Vec<Inserted>> {
         let _ = (batch, jobs);
         Err(missing(self.name()))
     }
 
-    /// Makes a batch complete: its members become visible and run from now on, all in one step. Nothing is
-    /// done to one that is sealed.
+    /// Makes a batch complete: its members run from now on, all in one step, however many. Nothing is
+    /// done to one that is sealed or cancelled. One that nobody knows is
+    /// [`Error::UnknownBatch`](crate::Error::UnknownBatch), here and in the next two.
     async fn seal_batch(&self, batch: BatchId) -> Result<()> {
         let _ = (batch,);
         Err(missing(self.name()))
     }
 
-    /// Lets an ended or cancelled batch take members again. It ends once more when all are final; a job
-    /// that waited for its first end and has run is not run again.
+    /// Lets an ended or cancelled batch take members again. It has not ended then, nor has the batch that it
+    /// is a member of, until what is added is final; one to which nothing is added stays open. A job that
+    /// waited for its first end and has run is not run again. Nothing is done to one that has not ended.
     async fn reopen_batch(&self, batch: BatchId) -> Result<()> {
         let _ = (batch,);
         Err(missing(self.name()))
     }
 
-    /// Cancels a batch and those in it: nothing can be added; members that are not final become Deleted
-    /// (those that run are cancelled), with an event row each. Answers how many did. One that has ended
-    /// is left alone.
+    /// Cancels a batch and those in it, complete or not: nothing can be added; members that are not final
+    /// become Deleted (those that run are cancelled), with an event row `delete` each and the reason `its
+    /// batch was cancelled by ACTOR`, or `its batch was cancelled by ACTOR: REASON`. Answers how many jobs
+    /// did. It ends when all are Deleted, with the outcome Deleted. One that has ended, or is cancelled, is
+    /// left alone.
     async fn cancel_batch(&self, batch: BatchId, actor: &str, reason: Option<&str>) -> Result<u64> {
         let _ = (batch, actor, reason);
         Err(missing(self.name()))
     }
 
     /// Says that a job is about to be started; called for those only that have a limit on starts. Answers
-    /// whether the run is still the worker's: if not it must not be started.
+    /// whether the run is still the worker's: if not it must not be started. Repeating it counts once.
+    ///
+    /// A run whose start was not reported (the limit was set later, or is its queue's) counts as a start
+    /// until it ends, and, if it was started at all, from its true start (`ran_for` before its end) then.
     async fn start(&self, start: &Start) -> Result<bool> {
         let _ = (start,);
         Err(missing(self.name()))
     }
 
     /// Sets how much a limit allows, whatever programs declare, or, with `None`, lets it be as they
-    /// declare. It holds for jobs that are let in from now on. For a limit of a queue (`queue:NAME`) that
-    /// nobody declares this makes it or takes it away.
+    /// declare. It holds for jobs that are let in from now on; those beyond a limit that was lowered end as
+    /// they do. The name is that of the rule; one that lets nothing through, or of another name, is
+    /// [`Error::Invalid`](crate::Error::Invalid) ([`check_limit`]). It may be set before anybody declares it.
+    ///
+    /// For a limit of a queue (`queue:NAME`) that nobody declares this makes it or takes it away. It counts
+    /// every job of that queue, once, under one key, by itself: they need not name it. Jobs that
+    /// wait in the queue when it is made wait for their turn from then on; those that run do not count.
     async fn set_limit(&self, name: &str, rule: Option<&LimitRule>) -> Result<()> {
         let _ = (name, rule);
         Err(missing(self.name()))
@@ -224,6 +255,12 @@ pub trait Storage: Inspect + Any + Send + Sync + 'static {
 
     /// Folds counters and does what else must happen every second. Cheap when there is nothing to do.
     /// What was settled before it is in [`Inspect::stats`] after it.
+    ///
+    /// Lets in what limits allow by now; ends batches whose members are final; looks at the children of
+    /// what has ended; and deletes jobs that [expire](crate::job::Rules::expires_in): those whose time is
+    /// over and that were never started (no attempt, no loss, no start, not Processing), with the
+    /// reason `was not started within 1 h`. Batches that have not been sealed for an hour are removed with
+    /// all their members; those that waited for one are Deleted, whatever their condition.
     async fn tick(&self) -> Result<()>;
 
     /// Makes room ahead and removes finished jobs whose time is up, with their history; answers how many

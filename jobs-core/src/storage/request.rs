@@ -306,9 +306,13 @@ pub enum Verb {
     /// cancelled. The reason is `Deleted by ACTOR`, or `Deleted by ACTOR: REASON`.
     Delete,
     /// Runs a final job again, due now, from the start of its counters, without reason and result, with
-    /// its history kept.
+    /// its history kept. It waits for no parents any more and does not expire. It takes its unique key
+    /// again (unless that is held for a period, which counts from when the job was stored); if another holds
+    /// it by now the answer is [`Answer::KeyHeld`]. Its batch, if it has ended, is open again until the job
+    /// is final once more.
     Requeue,
-    /// Makes a Scheduled (or Awaiting) job due now. An Enqueued one is left as it is, which counts as
+    /// Makes a Scheduled job due now, and an Awaiting one, which then waits for no parents any more; but a
+    /// member of a batch that is not complete stays Awaiting, and is answered with that. An Enqueued one is left as it is, which counts as
     /// done and is written down.
     RunNow,
     /// Makes a Scheduled or Enqueued job due at another time; what else is known of it stays.
@@ -353,6 +357,8 @@ pub enum Answer {
     },
     /// The verb does not apply to a job in this state. Nothing was changed.
     WrongState(State),
+    /// The job is not requeued, because this other job holds its unique key now. Nothing was changed.
+    KeyHeld(JobId),
     /// No job has this id.
     Unknown,
 }

@@ -138,6 +138,7 @@ impl Tables {
     }
 
     fn hand_out(&mut self, id: JobId, request: &ClaimRequest) -> ClaimedJob {
+        self.key_at_start(id);
         let job = self.jobs.get_mut(&id).expect("a ticket is of a job");
         self.tickets.remove(id, &job.spot());
         job.place = Place::Claim(request.claim);

@@ -21,7 +21,12 @@ impl Tables {
         match (command.verb, from) {
             (Verb::Delete, Succeeded | Deleted) => return Answer::WrongState(from),
             (Verb::Delete, _) => self.delete(id, command, from, now),
-            (Verb::Requeue, Succeeded | Failed | Deleted) => self.requeue(id, now),
+            (Verb::Requeue, Succeeded | Failed | Deleted) => {
+                if let Err(holder) = self.take_key_back(id, now) {
+                    return Answer::KeyHeld(holder);
+                }
+                self.requeue(id, now);
+            }
             (Verb::RunNow, Enqueued) => {}
             (Verb::RunNow, Scheduled | Awaiting) => self.move_to(id, now),
             (Verb::Reschedule(due), Scheduled | Enqueued) => self.move_to(id, due.at(now)),

@@ -17,6 +17,7 @@ mod tables;
 #[cfg(test)]
 mod tests;
 mod tickets;
+mod unique;
 mod worker;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -229,6 +230,7 @@ impl Storage for MemoryStorage {
         self.with(|tables, now| {
             tables.stats.forget_before(now - TimeDelta::days(STAT_DAYS));
             tables.bury(now);
+            tables.keys.forget(now);
         });
         Ok(removed)
     }

@@ -9,6 +9,7 @@ use super::finished::Finished;
 use super::parents::Dependencies;
 use super::stats::Stats;
 use super::tickets::{Spot, Tickets};
+use super::unique::Keys;
 use crate::job::{
     AttemptOutcome, AttemptRecord, ClaimId, EventRecord, JobId, Parent, ParentId, Priority, Rules,
     State, StoredOptions, WorkerId,
@@ -33,6 +34,7 @@ pub(super) struct Tables {
     pub(super) pauses: BTreeMap<Arc<str>, Pause>,
     pub(super) finished: Finished,
     pub(super) dependencies: Dependencies,
+    pub(super) keys: Keys,
     pub(super) stats: Stats,
     /// For each pattern of several queues, which of them was served last.
     pub(super) served: HashMap<String, Arc<str>>,
@@ -169,7 +171,8 @@ impl Tables {
         self.touched.insert(job.queue.clone());
     }
 
-    /// Ends the current ownership of a job and the job itself.
+    /// Ends the current ownership of a job and the job itself, by whichever door it came: the one place
+    /// that sees to what a final job leaves behind.
     pub(super) fn finish(&mut self, id: JobId, state: State, at: DateTime<Utc>) {
         let Some(job) = self.jobs.get_mut(&id) else {
             return;
@@ -178,6 +181,9 @@ impl Tables {
         job.place = Place::Final(state);
         job.finished_at = Some(at);
         self.finished.add(id, state, at, job.keep_for());
+        if job.rules.is_some() {
+            self.key_at_end(id);
+        }
         self.dependencies.ended(ParentId::Job(id), state);
     }
 

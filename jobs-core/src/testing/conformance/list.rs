@@ -264,6 +264,32 @@ macro_rules! __conformance_list {
                 removing_a_failed_parent_ends_the_waiting
                 of_verbs_and_ends_at_once_one_wins
             }
+            unique {
+                a_key_is_held_by_one
+                a_repeat_is_no_conflict
+                of_a_hundred_at_once_one_is_stored
+                many_keys_at_once_are_each_held_once
+                in_a_request_the_first_gets_the_key
+                a_key_is_free_when_its_job_is_final
+                a_key_is_free_by_whatever_door
+                a_key_may_be_free_at_the_start
+                a_key_may_be_held_for_a_period
+                a_requeued_job_takes_its_key_again
+                a_key_has_a_length
+                no_two_of_a_key_run_at_once
+            }
+            conflict {
+                a_skipped_job_leaves_the_holder_alone
+                a_replaced_holder_keeps_its_time
+                a_scheduled_holder_is_replaced_too
+                a_debounced_holder_takes_the_new_time
+                a_running_holder_is_left_alone
+                a_waiting_child_is_replaced
+                a_duplicate_may_be_refused
+                a_child_waits_for_the_holder
+                a_child_does_not_wait_for_itself_as_holder
+                replacing_and_claiming_at_once_agree
+            }
             race {
                 the_books_balance
             }

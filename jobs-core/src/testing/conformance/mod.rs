@@ -21,6 +21,7 @@ pub mod beat;
 pub mod children;
 pub mod claim;
 pub mod command;
+pub mod conflict;
 pub mod fence;
 pub mod insert;
 pub mod inspect;
@@ -37,6 +38,7 @@ pub mod schema;
 pub mod settle;
 mod stage;
 pub mod stats;
+pub mod unique;
 pub mod wake;
 
 use std::time::Duration;
