@@ -3,6 +3,6 @@
 
 pub use jobs_core::job::{AttemptRecord, EventRecord, JobRecord};
 pub use jobs_core::storage::{
-    Inspect, JobFilter, JobPage, Pause, QueueRecord, StatRecord, StateCounts, WorkerInfo,
-    WorkerRecord,
+    ControlEvent, Controls, Inspect, JobFilter, JobPage, OrderRecord, Pause, PauseRecord,
+    QueueRecord, Scope, StatRecord, StateCounts, WorkerInfo, WorkerRecord,
 };

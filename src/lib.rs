@@ -51,8 +51,8 @@ pub use connect::connect;
 pub use time::{days, hours, minutes, seconds};
 
 pub use jobs_core::client::{
-    BulkOperation, Client, ClientBuilder, Enqueue, EnqueueMany, EnqueuedMany, Handles, JobHandle,
-    Moved, Operation, QueueOperation,
+    BulkOperation, Client, ClientBuilder, ControlOperation, Drain, Enqueue, EnqueueMany,
+    EnqueuedMany, Handles, JobHandle, KindHandle, Moved, Operation, PauseOperation, QueueHandle,
 };
 #[cfg(feature = "testing")]
 pub use jobs_core::handler::TestContext;
@@ -62,7 +62,7 @@ pub use jobs_core::handler::{
 };
 pub use jobs_core::job::{
     AttemptOutcome, Backoff, ClaimId, Due, ErrorReport, Job, JobDefaults, JobId, Priority,
-    QueuePattern, State, StoredOptions, WorkerId,
+    QueueOrder, QueuePattern, State, StoredOptions, WorkerId,
 };
 pub use jobs_core::storage::{MemoryStorage, Retention, StorageHandle};
 pub use jobs_core::worker::{RunningWorker, Worker, WorkerBuilder};

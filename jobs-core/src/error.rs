@@ -84,6 +84,8 @@ pub enum Error {
         /// Why, in plain words.
         reason: String,
     },
+    /// What was waited for has not come to pass in the time that was given; what is missing, in words.
+    TimedOut(String),
     /// No client was given and none is installed in this process.
     NoClient,
     /// A worker or a registry was set up wrongly; all problems, one a line.
@@ -105,7 +107,9 @@ impl Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Invalid(why) | Self::Schema(why) | Self::Setup(why) => f.write_str(why),
+            Self::Invalid(why) | Self::Schema(why) | Self::Setup(why) | Self::TimedOut(why) => {
+                f.write_str(why)
+            }
             Self::Unavailable { doing, source } => {
                 write!(f, "{doing}: the storage cannot be reached: {source}")
             }

@@ -5,14 +5,15 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
-use jobs_core::job::{Priority, Rules, StoredOptions};
-use jobs_core::storage::{ClaimRequest, Claimed, ClaimedJob};
+use jobs_core::job::{Priority, QueuePattern, Rules, StoredOptions};
+use jobs_core::storage::{ClaimRequest, Claimed, ClaimedJob, Wake};
 use jobs_core::{Error, Result};
 use sqlx::Row;
 use sqlx::postgres::PgRow;
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
+use crate::control::order;
 use crate::floor::{Key, Plan, Seen, Snapshot};
 use crate::lanes::Lane;
 use crate::pool::Statement;
@@ -76,7 +77,7 @@ pub(crate) async fn claim(store: &Arc<Store>, request: &ClaimRequest) -> Result<
     let (sender, answer) = oneshot::channel();
     let (store, request) = (store.clone(), request.clone());
     tokio::spawn(async move {
-        let claimed = take(&store, &request).await;
+        let claimed = claimed(&store, &request).await;
         let Err(unheard) = sender.send(claimed) else {
             return;
         };
@@ -95,7 +96,21 @@ pub(crate) async fn claim(store: &Arc<Store>, request: &ClaimRequest) -> Result<
     answer.await.map_err(ended)?
 }
 
-async fn take(store: &Store, request: &ClaimRequest) -> Result<Claimed> {
+async fn claimed(store: &Store, request: &ClaimRequest) -> Result<Claimed> {
+    let (claimed, resumed) = take(store, request).await?;
+    if !resumed {
+        return Ok(claimed);
+    }
+    // Jobs that were left alone may lie where this claim did not look.
+    if claimed.jobs.is_empty() && request.limit > 0 {
+        return take(store, request).await.map(|(claimed, _)| claimed);
+    }
+    store.wakes.tell_here(Wake::Queues);
+    Ok(claimed)
+}
+
+/// Claims once; answers also whether a kind was resumed since the last time.
+async fn take(store: &Store, request: &ClaimRequest) -> Result<(Claimed, bool)> {
     store.refresh_lanes().await?;
     let memory = store.memory(request.worker);
     let course = Course::new(store, request, memory.turn());
@@ -116,11 +131,15 @@ async fn take(store: &Store, request: &ClaimRequest) -> Result<Claimed> {
         xmin: first.get("xmin"),
         xmax: first.get("xmax"),
     };
-    let paused: Vec<String> = first.get("paused");
+    let paused = patterns(first.get("paused"));
+    let mut paused_kinds: Vec<Arc<str>> = names(first.get("paused_kinds"));
+    paused_kinds.sort_unstable();
+    let order = order(first.get("queue_order"));
     let taken: i32 = first.get("taken");
     let jobs = read(&rows[1..], &course.lanes);
     let cost = started.elapsed();
     let mut state = memory.state();
+    let resumed = state.heed(&paused_kinds);
     if !jobs.is_empty() {
         state.opened(request.claim, jobs.len());
     }
@@ -137,10 +156,13 @@ async fn take(store: &Store, request: &ClaimRequest) -> Result<Claimed> {
     if jobs.len() < request.limit {
         store.lanes.came_back_short();
     }
-    Ok(Claimed {
+    let claimed = Claimed {
         jobs: jobs.into_iter().map(|(_, job)| job).collect(),
-        paused: covered(request, paused),
-    })
+        paused,
+        paused_kinds,
+        order,
+    };
+    Ok((claimed, resumed))
 }
 
 fn bind(store: &Store, request: &ClaimRequest, course: &Course, plan: &Plan) -> Statement {
@@ -235,8 +257,9 @@ fn seen(
     request: &ClaimRequest,
     course: &Course,
     jobs: &[(usize, ClaimedJob)],
-    paused: &[String],
+    paused: &[QueuePattern],
 ) -> Vec<Seen> {
+    let is_paused = |queue: &str| paused.iter().any(|paused| paused.matches(queue));
     let mut left: Vec<usize> = request.queues.iter().map(|share| share.limit).collect();
     let mut left_in_all = request.limit;
     let mut jobs = jobs.iter().peekable();
@@ -253,7 +276,7 @@ fn seen(
             *room -= took.min(*room);
             left_in_all -= took.min(left_in_all);
             match took {
-                _ if could == 0 || paused.contains(queue) => Seen::Nothing,
+                _ if could == 0 || is_paused(queue) => Seen::Nothing,
                 took if took < could => Seen::All,
                 _ => Seen::UpTo(last),
             }
@@ -261,14 +284,14 @@ fn seen(
         .collect()
 }
 
-fn covered(request: &ClaimRequest, paused: Vec<String>) -> Vec<Arc<str>> {
-    let covers = |queue: &String| {
-        request
-            .queues
-            .iter()
-            .any(|share| share.queues.matches(queue))
-    };
-    paused.into_iter().filter(covers).map(Arc::from).collect()
+/// What is no pattern was written by hand, and pauses nothing.
+fn patterns(names: Vec<String>) -> Vec<QueuePattern> {
+    let patterns = names.into_iter().map(QueuePattern::new);
+    patterns.filter_map(std::result::Result::ok).collect()
+}
+
+fn names(names: Vec<String>) -> Vec<Arc<str>> {
+    names.into_iter().map(Arc::from).collect()
 }
 
 pub(crate) async fn next_due(store: &Store, request: &ClaimRequest) -> Result<Option<Duration>> {

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
 use jobs_core::job::{Due, JobId, State};
-use jobs_core::storage::{Answer, Command, Pause, Verb, Wake};
+use jobs_core::storage::{Answer, Command, Verb, Wake};
 use jobs_core::{Error, Result};
 use sqlx::Row;
 use sqlx::postgres::PgRow;
@@ -105,24 +105,4 @@ fn answer(row: &PgRow) -> Result<Answer> {
         "wrong" => Answer::WrongState(state("from_state")?),
         _ => Answer::Unknown,
     })
-}
-
-pub(crate) async fn pause(store: &Store, queue: &str, pause: Option<&Pause>) -> Result<()> {
-    let (doing, statement) = match pause {
-        Some(pause) => (
-            format!("pause queue {queue}"),
-            store
-                .statement(&store.sql.pause)
-                .bind(queue)
-                .bind(&*pause.actor)
-                .bind(pause.reason.as_deref()),
-        ),
-        None => (
-            format!("resume queue {queue}"),
-            store.statement(&store.sql.resume).bind(queue),
-        ),
-    };
-    store.rows(&doing, statement).await?;
-    store.wakes.tell_here(Wake::Queues);
-    Ok(())
 }

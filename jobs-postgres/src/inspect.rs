@@ -4,15 +4,14 @@ use chrono::{DateTime, Utc};
 use jobs_core::job::{
     AttemptOutcome, AttemptRecord, EventRecord, JobId, JobRecord, Priority, Rules, State,
 };
-use jobs_core::storage::{
-    JobFilter, JobPage, Pause, QueueRecord, StatRecord, StateCounts, WorkerRecord,
-};
+use jobs_core::storage::{JobFilter, JobPage, QueueRecord, StatRecord, StateCounts, WorkerRecord};
 use jobs_core::{Error, Result};
 use serde::de::DeserializeOwned;
 use sqlx::Row;
 use sqlx::postgres::PgRow;
 use uuid::Uuid;
 
+use crate::control::pause;
 use crate::store::Store;
 
 pub(crate) async fn job(store: &Store, id: JobId) -> Result<Option<JobRecord>> {
@@ -166,18 +165,13 @@ pub(crate) async fn queues(store: &Store) -> Result<Vec<QueueRecord>> {
 }
 
 fn queue(row: &PgRow) -> QueueRecord {
-    let paused_at: Option<DateTime<Utc>> = row.get("paused_at");
+    let paused: Option<DateTime<Utc>> = row.get("since");
     QueueRecord {
         name: row.get("name"),
-        pause: paused_at.map(|since| Pause {
-            actor: row
-                .get::<Option<String>, _>("paused_by")
-                .unwrap_or_default(),
-            reason: row.get("reason"),
-            since,
-        }),
+        pause: paused.map(|since| pause(row, since)),
         enqueued: row.get::<i64, _>("enqueued") as u64,
         scheduled: row.get::<i64, _>("scheduled") as u64,
+        processing: row.get::<i64, _>("processing") as u64,
         oldest_due: row.get("oldest_due"),
     }
 }

@@ -22,6 +22,7 @@
 mod builder;
 mod claim;
 mod command;
+mod control;
 mod error;
 mod floor;
 mod insert;
@@ -51,9 +52,9 @@ use chrono::{DateTime, Utc};
 use jobs_core::Result;
 use jobs_core::job::{AttemptRecord, EventRecord, JobId, JobRecord, NewJob, WorkerId};
 use jobs_core::storage::{
-    Answer, Beat, ClaimRequest, Claimed, Command, Flush, Inserted, Inspect, JobFilter, JobPage,
-    Orders, Pause, Presence, QueueRecord, Refused, RescueRequest, Rescued, Retention, StatRecord,
-    StateCounts, Storage, Wake, WorkerInfo, WorkerRecord,
+    Answer, Beat, ClaimRequest, Claimed, Command, Control, ControlEvent, Controls, Flush, Inserted,
+    Inspect, JobFilter, JobPage, Orders, Presence, QueueRecord, Refused, RescueRequest, Rescued,
+    Retention, StatRecord, StateCounts, Storage, Wake, WorkerInfo, WorkerRecord,
 };
 use tokio::sync::broadcast;
 
@@ -156,8 +157,8 @@ impl Storage for PgStorage {
         command::command(&self.store, command).await
     }
 
-    async fn pause(&self, queue: &str, pause: Option<&Pause>) -> Result<()> {
-        command::pause(&self.store, queue, pause).await
+    async fn control(&self, control: &Control) -> Result<()> {
+        control::control(&self.store, control).await
     }
 
     async fn tick(&self) -> Result<()> {
@@ -209,6 +210,14 @@ impl Inspect for PgStorage {
 
     async fn queues(&self) -> Result<Vec<QueueRecord>> {
         inspect::queues(&self.store).await
+    }
+
+    async fn controls(&self) -> Result<Controls> {
+        control::controls(&self.store).await
+    }
+
+    async fn control_events(&self, limit: usize) -> Result<Vec<ControlEvent>> {
+        control::events(&self.store, limit).await
     }
 
     async fn workers(&self) -> Result<Vec<WorkerRecord>> {

@@ -29,6 +29,7 @@ pub(crate) struct Memory {
 pub(crate) struct State {
     pub(crate) floors: Floors,
     unknown_kinds: Arc<[String]>,
+    paused_kinds: Vec<Arc<str>>,
     losses: u64,
     turn: usize,
     used: Option<Instant>,
@@ -110,6 +111,18 @@ impl Memory {
 }
 
 impl State {
+    /// Takes in which kinds a claim left alone because they are paused, by name. If these are others than
+    /// before, more than was thought may lie where nothing was seen: the floors are forgotten. Answers
+    /// whether one may be started again.
+    pub(crate) fn heed(&mut self, paused_kinds: &[Arc<str>]) -> bool {
+        if self.paused_kinds == paused_kinds {
+            return false;
+        }
+        let before = std::mem::replace(&mut self.paused_kinds, paused_kinds.to_vec());
+        self.floors.reset();
+        before.iter().any(|kind| !paused_kinds.contains(kind))
+    }
+
     /// A claim took so many jobs.
     pub(crate) fn opened(&mut self, claim: ClaimId, jobs: usize) {
         // Those that nobody closes are forgotten some time: they are then looked at when they are

@@ -92,6 +92,9 @@ statements! {
     close
     command
     complete
+    control
+    control_events
+    controls
     counts
     days
     drop_day
@@ -113,13 +116,11 @@ statements! {
     make_day
     next_due
     notify
-    pause
     presences
     queues
     refused
     register
     rescue
-    resume
     retire
     revoked
     settle

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use home::{Home, url};
 use jobs_core::job::{JobId, NewJob, WorkerId};
-use jobs_core::storage::{Pause, Storage, Wake, WorkerInfo};
+use jobs_core::storage::{Control, ControlVerb, Scope, Storage, Wake, WorkerInfo};
 use jobs_postgres::PgStorage;
 use sqlx::{AssertSqlSafe, Connection, PgConnection, Row};
 use tokio::sync::broadcast::Receiver;
@@ -79,12 +79,12 @@ async fn others_hear_of_jobs_pauses_and_cancellations() {
     let job = NewJob::new(JobId::new(), "add", "{}");
     there.insert(&[job]).await.unwrap();
     hears(&mut hints, &Wake::Jobs("default".into())).await;
-    let pause = Pause {
+    let control = Control {
+        verb: ControlVerb::Pause(Scope::queues("default").unwrap(), None),
         actor: "ada".into(),
         reason: None,
-        since: there.now(),
     };
-    there.pause("default", Some(&pause)).await.unwrap();
+    there.control(&control).await.unwrap();
     hears(&mut hints, &Wake::Queues).await;
     let mut connection = PgConnection::connect(&url()).await.unwrap();
     let call = format!("select \"{}\".enqueue('add', queue => 'sql')", home.name());

@@ -17,6 +17,7 @@ use jobs_core::storage::{ClaimRequest, Claimed, ClaimedJob};
 
 use crate::SqliteStorage;
 use crate::clock;
+use crate::control::Told;
 use crate::encode::{self, Hex};
 use crate::fault::{self, Fault};
 use crate::queries::Queries;
@@ -28,28 +29,54 @@ struct Lane {
     priority: i64,
     /// When its first job falls due, of whatever kind.
     first: i64,
-    paused: bool,
 }
 
 /// A request as it goes into a transaction, which may be tried more than once.
 struct Wanted {
     request: ClaimRequest,
-    unknown: Arc<str>,
+    told: Told,
+    /// Kinds that are not to be had: unknown to the worker, or paused.
+    without: Option<Arc<str>>,
 }
 
 impl Wanted {
-    fn new(request: &ClaimRequest) -> fault::Result<Arc<Self>> {
+    fn new(request: &ClaimRequest, told: Told) -> fault::Result<Arc<Self>> {
+        let kinds = request.unknown_kinds.iter().chain(&told.paused_kinds);
+        let kinds: Vec<_> = kinds.collect();
+        let without = (!kinds.is_empty()).then(|| encode::rows(kinds));
         Ok(Arc::new(Self {
             request: request.clone(),
-            unknown: encode::rows(request.unknown_kinds.iter())?.into(),
+            without: without.transpose()?.map(Into::into),
+            told,
         }))
+    }
+
+    /// The same as a list for statements.
+    fn without(&self) -> Arc<str> {
+        self.without.clone().unwrap_or_else(|| "[]".into())
+    }
+
+    fn is_paused(&self, lane: &Lane) -> bool {
+        let mut paused = self.told.paused.iter();
+        paused.any(|paused| paused.matches(&lane.queue))
+    }
+
+    /// What a claim of these jobs is answered.
+    fn got(&self, jobs: Vec<ClaimedJob>) -> Claimed {
+        let kinds = self.told.paused_kinds.iter();
+        Claimed {
+            jobs,
+            paused: self.told.paused.clone(),
+            paused_kinds: kinds.map(|kind| (&**kind).into()).collect(),
+            order: self.told.order.clone(),
+        }
     }
 
     /// The lanes of each share, by queue.
     fn by_share<'l>(&self, lanes: &'l [Lane]) -> Vec<Vec<&'l Lane>> {
         let shares = &self.request.queues;
         let mut sorted = vec![Vec::new(); shares.len()];
-        for lane in lanes.iter().filter(|lane| !lane.paused) {
+        for lane in lanes.iter().filter(|lane| !self.is_paused(lane)) {
             if let Some(at) = shares.iter().position(|s| s.queues.matches(&lane.queue)) {
                 sorted[at].push(lane);
             }
@@ -82,8 +109,7 @@ impl Turns {
 impl SqliteStorage {
     pub(crate) async fn take(&self, request: &ClaimRequest) -> Result<Claimed> {
         let explained = |fault: Fault| fault.during("claiming jobs");
-        let wanted = Wanted::new(request).map_err(explained)?;
-        let paused = self.paused(&wanted).await.map_err(explained)?;
+        let wanted = self.wanted(request).await.map_err(explained)?;
         // Looking first costs little, and an idle worker that is woken for nothing disturbs nobody who
         // writes.
         let due = request.limit > 0
@@ -93,12 +119,10 @@ impl SqliteStorage {
                 .map_err(explained)?
                 .is_some_and(is_past);
         if !due {
-            return Ok(Claimed {
-                jobs: Vec::new(),
-                paused,
-            });
+            return Ok(wanted.got(Vec::new()));
         }
         let turns = Arc::clone(&self.0.turns);
+        let told = Arc::clone(&wanted);
         let jobs = self
             .0
             .writer
@@ -112,29 +136,20 @@ impl SqliteStorage {
             )
             .await
             .map_err(explained)?;
-        Ok(Claimed { jobs, paused })
+        Ok(told.got(jobs))
     }
 
     pub(crate) async fn until_due(&self, request: &ClaimRequest) -> Result<Option<Duration>> {
         let explained = |fault: Fault| fault.during("looking for the next job");
-        let wanted = Wanted::new(request).map_err(explained)?;
+        let wanted = self.wanted(request).await.map_err(explained)?;
         let first = self.first_due(&wanted).await.map_err(explained)?;
+        let first = first.into_iter().chain(wanted.told.next_end).min();
         let wait = |at: i64| Duration::from_micros(at.saturating_sub(clock::now()).max(0) as u64);
         Ok(first.map(wait))
     }
 
-    async fn paused(&self, wanted: &Wanted) -> fault::Result<Vec<Arc<str>>> {
-        let rows = self.0.queries.paused.query().fetch_all(self.pool()).await?;
-        let names = rows.iter().map(|row| row.try_get::<String, _>(0));
-        let mut covered = Vec::new();
-        for name in names {
-            let name = name?;
-            let shares = &wanted.request.queues;
-            if shares.iter().any(|share| share.queues.matches(&name)) {
-                covered.push(name.into());
-            }
-        }
-        Ok(covered)
+    async fn wanted(&self, request: &ClaimRequest) -> fault::Result<Arc<Wanted>> {
+        Wanted::new(request, self.told().await?)
     }
 
     /// When the first job falls due that the request may have.
@@ -143,7 +158,7 @@ impl SqliteStorage {
         let lanes = lanes(self.pool(), queries).await?;
         let shared = wanted.by_share(&lanes);
         let lanes = shared.into_iter().flatten();
-        if wanted.request.unknown_kinds.is_empty() {
+        if wanted.without.is_none() {
             return Ok(lanes.map(|lane| lane.first).min());
         }
         let mut first: Option<i64> = None;
@@ -156,7 +171,7 @@ impl SqliteStorage {
                 .query()
                 .bind(Arc::clone(&lane.queue))
                 .bind(lane.priority)
-                .bind(Arc::clone(&wanted.unknown))
+                .bind(wanted.without())
                 .fetch_optional(self.pool())
                 .await?;
             if let Some(row) = row {
@@ -179,7 +194,6 @@ async fn lanes(executor: impl SqliteExecutor<'_>, queries: &Queries) -> fault::R
             queue: row.try_get::<&str, _>(0)?.into(),
             priority: row.try_get(1)?,
             first: row.try_get(2)?,
-            paused: row.try_get(3)?,
         })
     };
     rows.iter().map(lane).collect()
@@ -290,7 +304,7 @@ async fn take_lane(
         .bind(Arc::clone(&lane.queue))
         .bind(lane.priority)
         .bind(now)
-        .bind(Arc::clone(&wanted.unknown))
+        .bind(wanted.without())
         .bind(limit as i64)
         .fetch_all(&mut *tx)
         .await?;
@@ -310,7 +324,7 @@ async fn take_lane(
         .bind(lane.priority)
         .bind(until)
         .bind(last)
-        .bind(Arc::clone(&wanted.unknown))
+        .bind(wanted.without())
         .execute(tx)
         .await?;
     Ok((picked.len(), jobs))

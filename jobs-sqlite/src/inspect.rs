@@ -11,7 +11,8 @@ use jobs_core::job::{
     AttemptOutcome, AttemptRecord, EventRecord, JobId, JobRecord, Parent, Priority, State,
 };
 use jobs_core::storage::{
-    Inspect, JobFilter, JobPage, Pause, QueueRecord, StatRecord, StateCounts, WorkerRecord,
+    ControlEvent, Controls, Inspect, JobFilter, JobPage, PauseRecord, QueueRecord, Scope,
+    StatRecord, StateCounts, WorkerRecord,
 };
 
 use crate::SqliteStorage;
@@ -145,21 +146,49 @@ fn event(id: JobId, row: &SqliteRow) -> fault::Result<EventRecord> {
 }
 
 fn queue(row: &SqliteRow) -> fault::Result<QueueRecord> {
-    let actor: Option<String> = row.try_get(4)?;
-    let since: Option<i64> = row.try_get(6)?;
-    let reason = row.try_get(5)?;
-    let pause = actor.zip(since).map(|(actor, since)| Pause {
-        actor,
-        reason,
-        since: time(since),
-    });
     Ok(QueueRecord {
         name: row.try_get(0)?,
-        pause,
+        pause: None,
         enqueued: row.try_get(1)?,
         scheduled: row.try_get(2)?,
+        processing: row.try_get(4)?,
         oldest_due: row.try_get::<Option<i64>, _>(3)?.map(time),
     })
+}
+
+/// Says of each queue why it stands still, and adds those that are paused by their own name.
+fn mark_paused(queues: &mut Vec<QueueRecord>, pauses: Vec<PauseRecord>) {
+    let (mut wide, mut own) = (Vec::new(), Vec::new());
+    for PauseRecord { scope, pause } in pauses {
+        match scope {
+            Scope::Queues(pattern) if pattern.exact().is_none() => wide.push((pattern, pause)),
+            Scope::Queues(pattern) => own.push((pattern.to_string(), pause)),
+            _ => {}
+        }
+    }
+    for (name, _) in &own {
+        if let Err(at) = queues.binary_search_by(|queue| queue.name.cmp(name)) {
+            let queue = QueueRecord {
+                name: name.clone(),
+                pause: None,
+                enqueued: 0,
+                scheduled: 0,
+                processing: 0,
+                oldest_due: None,
+            };
+            queues.insert(at, queue);
+        }
+    }
+    for queue in queues {
+        let own = own.iter().find(|(name, _)| *name == queue.name);
+        let pause = own.map(|(_, pause)| pause).or_else(|| {
+            let wide = wide
+                .iter()
+                .find(|(pattern, _)| pattern.matches(&queue.name));
+            wide.map(|(_, pause)| pause)
+        });
+        queue.pause = pause.cloned();
+    }
 }
 
 fn worker(row: &SqliteRow) -> fault::Result<WorkerRecord> {
@@ -241,7 +270,19 @@ impl Inspect for SqliteStorage {
 
     async fn queues(&self) -> Result<Vec<QueueRecord>> {
         let query = self.0.queries.inspect_queues.query().bind(clock::now());
-        all!(self, query, queue, "listing the queues")
+        let mut queues: Vec<QueueRecord> = all!(self, query, queue, "listing the queues")?;
+        mark_paused(&mut queues, self.controls().await?.pauses);
+        Ok(queues)
+    }
+
+    async fn controls(&self) -> Result<Controls> {
+        let controls = self.list_controls().await;
+        controls.map_err(|fault| fault.during("listing what is paused"))
+    }
+
+    async fn control_events(&self, limit: usize) -> Result<Vec<ControlEvent>> {
+        let events = self.list_control_events(limit).await;
+        events.map_err(|fault| fault.during("listing what workers were told"))
     }
 
     async fn workers(&self) -> Result<Vec<WorkerRecord>> {

@@ -25,6 +25,7 @@ mod claim;
 mod clock;
 mod command;
 mod connect;
+mod control;
 mod encode;
 mod fault;
 #[cfg(test)]
@@ -32,7 +33,6 @@ mod guards;
 mod insert;
 mod inspect;
 mod migrate;
-mod pause;
 mod queries;
 mod rescue;
 mod retain;
@@ -55,7 +55,7 @@ use tokio::sync::{Notify, broadcast};
 use jobs_core::Result;
 use jobs_core::job::{JobId, NewJob, WorkerId};
 use jobs_core::storage::{
-    Answer, Beat, ClaimRequest, Claimed, Command, Flush, Inserted, Orders, Pause, Presence,
+    Answer, Beat, ClaimRequest, Claimed, Command, Control, Flush, Inserted, Orders, Presence,
     Refused, RescueRequest, Rescued, Retention, Storage, Wake, WorkerInfo,
 };
 
@@ -176,8 +176,8 @@ impl Storage for SqliteStorage {
         self.carry_out(command).await
     }
 
-    async fn pause(&self, queue: &str, pause: Option<&Pause>) -> Result<()> {
-        self.stop_queue(queue, pause).await
+    async fn control(&self, control: &Control) -> Result<()> {
+        self.tell(control).await
     }
 
     async fn tick(&self) -> Result<()> {

@@ -98,6 +98,10 @@ queries! {
     dependency
     dependency_drop
     dependency_met
+    control_end
+    control_event
+    control_set
+    controls
     event
     held_by
     impossible
@@ -108,6 +112,7 @@ queries! {
     inspect_attempts
     inspect_awaited
     inspect_awaiting
+    inspect_control_events
     inspect_counts
     inspect_ended_badly
     inspect_events
@@ -120,8 +125,6 @@ queries! {
     known
     lane_due
     lanes
-    pause
-    paused
     pending
     presences
     ready
@@ -130,11 +133,12 @@ queries! {
     rescue
     rescue_end
     rescue_pick
-    resume
     retain
     retain_attempt
     retain_awaiting
     retain_check
+    retain_control
+    retain_control_event
     retain_event
     retain_kept
     retain_pick
@@ -218,7 +222,14 @@ mod tests {
         let Some(table) = step.strip_prefix("SCAN ") else {
             return step.contains("AUTOMATIC");
         };
-        let small = ["jobs_worker", "w", "jobs_queue", "jobs_tally", "lane"];
+        let small = [
+            "jobs_worker",
+            "w",
+            "jobs_control",
+            "jobs_control_event",
+            "jobs_tally",
+            "lane",
+        ];
         let from_memory = table.contains("VIRTUAL TABLE") || table.starts_with('(');
         let name = table.split(' ').next().unwrap_or_default();
         !from_memory && !small.contains(&name) && name != "held"

@@ -119,7 +119,8 @@ impl SqliteStorage {
         work.await.map(|(gone, _)| gone)
     }
 
-    /// Forgets counters that are too old, and workers that died more than a day ago and hold nothing.
+    /// Forgets counters and what workers were told that are too old, pauses that have ended, and workers that
+    /// died more than a day ago and hold nothing.
     async fn forget_old(&self, now: i64) -> fault::Result<()> {
         let ago = move |time| now.saturating_sub(encode::span(time));
         let work = self.0.writer.run(
@@ -127,7 +128,11 @@ impl SqliteStorage {
             move |tx, queries| {
                 let stats = queries.retain_stat.query().bind(ago(STATS));
                 let workers = queries.retain_worker.query().bind(ago(DAY));
+                let pauses = queries.retain_control.query().bind(now);
+                let told = queries.retain_control_event.query().bind(ago(STATS));
                 Box::pin(async move {
+                    pauses.execute(&mut *tx).await?;
+                    told.execute(&mut *tx).await?;
                     stats.execute(&mut *tx).await?;
                     workers.execute(tx).await?;
                     Ok(())

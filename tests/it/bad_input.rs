@@ -377,7 +377,7 @@ async fn a_full_disk(place: &Place) {
         |it| it.len() == 1,
     )
     .await;
-    client.pause_queue("later").await.unwrap();
+    client.queue("later").pause().await.unwrap();
     let mut stored = Vec::new();
     let error = loop {
         match note.enqueue_many(0..200).queue("later").on(&client).await {

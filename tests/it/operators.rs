@@ -269,7 +269,8 @@ async fn a_paused_queue_starts_nothing(place: &Place) {
     // One that has only looked while the queue was open, in another client's eyes, too.
     place
         .client
-        .pause_queue("mail")
+        .queue("mail")
+        .pause()
         .by("ada")
         .because("the server is down")
         .await
@@ -311,7 +312,7 @@ async fn a_paused_queue_starts_nothing(place: &Place) {
         let record = handle.record().await.unwrap();
         assert_eq!((record.state, record.attempt), (State::Enqueued, 0));
     }
-    place.client.resume_queue("mail").await.unwrap();
+    place.client.queue("mail").resume().await.unwrap();
     let resumed = std::time::SystemTime::now()
         .duration_since(std::time::UNIX_EPOCH)
         .unwrap();
@@ -346,7 +347,7 @@ async fn a_pause_reaches_other_processes(place: &Place) {
         .result()
         .await
         .unwrap();
-    place.client.pause_queue("mail").await.unwrap();
+    place.client.queue("mail").pause().await.unwrap();
     let waiting = note
         .enqueue(1)
         .queue("mail")
@@ -361,7 +362,7 @@ async fn a_pause_reaches_other_processes(place: &Place) {
         .await
         .unwrap();
     assert_eq!(waiting.state().await.unwrap(), State::Enqueued);
-    place.client.resume_queue("mail").await.unwrap();
+    place.client.queue("mail").resume().await.unwrap();
     assert_eq!(waiting.result().await.unwrap(), 1);
     drop(worker);
 }

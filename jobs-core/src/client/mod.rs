@@ -5,7 +5,9 @@
 
 mod builder;
 mod coalesce;
+mod control;
 mod current;
+mod drain;
 mod enqueue;
 mod enqueue_many;
 mod handle;
@@ -25,11 +27,13 @@ use crate::storage::{Inserted, Inspect, StorageHandle};
 use coalesce::Coalescer;
 
 pub use builder::ClientBuilder;
+pub use control::{ControlOperation, KindHandle, PauseOperation, QueueHandle};
 pub(crate) use current::carrying_scope;
+pub use drain::Drain;
 pub use enqueue::Enqueue;
 pub use enqueue_many::{EnqueueMany, EnqueuedMany, Handles};
 pub use handle::JobHandle;
-pub use operation::{BulkOperation, Moved, Operation, QueueOperation};
+pub use operation::{BulkOperation, Moved, Operation};
 
 type BoxFuture<'f, T> = Pin<Box<dyn Future<Output = T> + Send + 'f>>;
 

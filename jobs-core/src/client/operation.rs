@@ -1,13 +1,11 @@
-//! What operators do to jobs and queues: each deed with a name and, if given, a reason.
+//! What operators do to jobs: each deed with a name and, if given, a reason.
 
 use std::future::IntoFuture;
 
-use tracing::info;
-
 use super::{BoxFuture, Client};
 use crate::error::{Error, Result};
-use crate::job::{Due, JobId, State, check_queue};
-use crate::storage::{Answer, Command, Pause, Verb};
+use crate::job::{Due, JobId, State};
+use crate::storage::{Answer, Command, Verb};
 
 /// How many jobs one request to the storage names: it must not hold the locks of too many.
 const CHUNK: usize = 1_000;
@@ -68,28 +66,18 @@ impl Client {
     ) -> BulkOperation {
         BulkOperation::new(self, Verb::Reschedule(due), jobs)
     }
-
-    /// Stops workers from starting jobs of a queue. What runs goes on; jobs can still be enqueued.
-    pub fn pause_queue(&self, queue: impl Into<String>) -> QueueOperation {
-        QueueOperation::new(self, queue.into(), true)
-    }
-
-    /// Lets workers start jobs of a queue again.
-    pub fn resume_queue(&self, queue: impl Into<String>) -> QueueOperation {
-        QueueOperation::new(self, queue.into(), false)
-    }
 }
 
 /// In whose name, and why.
 #[derive(Clone, Debug, Default)]
-struct Cause {
-    actor: Option<String>,
-    reason: Option<String>,
+pub(super) struct Cause {
+    pub(super) actor: Option<String>,
+    pub(super) reason: Option<String>,
 }
 
 impl Cause {
     /// Both, checked: they are shown to people and kept in every storage.
-    fn complete(self, client: &Client) -> Result<(String, Option<String>)> {
+    pub(super) fn complete(self, client: &Client) -> Result<(String, Option<String>)> {
         let actor = self.actor.unwrap_or_else(|| client.0.actor.clone());
         if actor.trim().is_empty() {
             return Err(Error::Invalid(
@@ -138,6 +126,8 @@ pub struct Operation {
     job: JobId,
     cause: Cause,
 }
+
+pub(super) use cause;
 
 cause!(Operation);
 
@@ -271,63 +261,5 @@ fn in_words(verb: Verb) -> &'static str {
         Verb::Requeue => "requeue",
         Verb::RunNow => "run",
         Verb::Reschedule(_) => "reschedule",
-    }
-}
-
-/// Pausing or resuming a queue, carried out when this is awaited. Doing it twice is harmless.
-///
-/// Workers notice at once, or, where wake-ups do not reach them, within a second. Who paused a queue, why
-/// and since when is kept with it until it is resumed; who resumed it is told in the log (level info).
-#[derive(Clone, Debug)]
-#[must_use = "nothing happens before this is awaited"]
-pub struct QueueOperation {
-    client: Client,
-    queue: String,
-    pauses: bool,
-    cause: Cause,
-}
-
-cause!(QueueOperation);
-
-impl QueueOperation {
-    fn new(client: &Client, queue: String, pauses: bool) -> Self {
-        Self {
-            client: client.clone(),
-            queue,
-            pauses,
-            cause: Cause::default(),
-        }
-    }
-
-    async fn carry_out(self) -> Result<()> {
-        let Self {
-            client,
-            queue,
-            pauses,
-            cause,
-        } = self;
-        check_queue(&queue)?;
-        let (actor, reason) = cause.complete(&client)?;
-        let storage = client.storage();
-        let told = (actor.clone(), reason.clone());
-        let pause = pauses.then(|| Pause {
-            actor,
-            reason,
-            since: storage.now(),
-        });
-        storage.pause(&queue, pause.as_ref()).await?;
-        let what = if pauses { "paused" } else { "resumed" };
-        let reason = told.1.as_deref();
-        info!(queue, actor = told.0, reason, "queue {what}");
-        Ok(())
-    }
-}
-
-impl IntoFuture for QueueOperation {
-    type Output = Result<()>;
-    type IntoFuture = BoxFuture<'static, Self::Output>;
-
-    fn into_future(self) -> Self::IntoFuture {
-        Box::pin(self.carry_out())
     }
 }

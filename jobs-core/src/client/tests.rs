@@ -1,4 +1,5 @@
 mod builder;
+mod control;
 mod many;
 mod operations;
 mod within;

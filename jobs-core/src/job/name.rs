@@ -3,6 +3,8 @@
 
 use std::fmt;
 
+use serde::Serialize;
+
 /// A name that the rules refuse.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NameError {
@@ -65,7 +67,7 @@ pub fn check_kind(name: &str) -> Result<(), NameError> {
 }
 
 /// Which queues a worker serves: a name, or a name that ends in `*` (`mail.*`, or `*` for all).
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 pub struct QueuePattern(String);
 
 impl QueuePattern {
@@ -106,6 +108,21 @@ impl QueuePattern {
             None => queue == self.0,
         }
     }
+
+    /// Whether every queue that `other` matches is matched by this too.
+    pub fn includes(&self, other: &Self) -> bool {
+        match (self.0.strip_suffix('*'), other.0.strip_suffix('*')) {
+            (Some(prefix), Some(other)) => other.starts_with(prefix),
+            (None, Some(_)) => false,
+            (_, None) => self.matches(&other.0),
+        }
+    }
+}
+
+impl fmt::Display for QueuePattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
 }
 
 #[cfg(test)]
@@ -137,5 +154,12 @@ mod tests {
         assert!(QueuePattern::all().matches("anything"));
         assert_eq!(QueuePattern::new("mail").unwrap().exact(), Some("mail"));
         assert!(QueuePattern::new("ma*il").is_err());
+        let includes = |one: &str, other: &str| {
+            let pattern = |text| QueuePattern::new(text).unwrap();
+            pattern(one).includes(&pattern(other))
+        };
+        assert!(includes("*", "*") && includes("*", "a") && includes("mail.*", "mail.a*"));
+        assert!(includes("a", "a") && includes("mail.*", "mail.bulk"));
+        assert!(!includes("a", "*") && !includes("mail.a*", "mail.*") && !includes("a", "b"));
     }
 }

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use super::{BatchRecord, LimitRecord, Pause, WorkerInfo};
+use super::{BatchRecord, ControlEvent, Controls, LimitRecord, Pause, WorkerInfo};
 use crate::error::Result;
 use crate::job::{AttemptRecord, BatchId, EventRecord, JobId, JobRecord, Parent, State};
 
@@ -27,8 +27,16 @@ pub trait Inspect: Send + Sync {
     /// How many jobs stand where.
     async fn counts(&self) -> Result<StateCounts>;
 
-    /// Every queue that has waiting jobs or is paused, by name.
+    /// Every queue that has waiting or running jobs, or is itself paused, by name. All numbers are of one
+    /// moment.
     async fn queues(&self) -> Result<Vec<QueueRecord>>;
+
+    /// What all workers are told now: which queues and kinds are paused, and in which order queues are
+    /// served.
+    async fn controls(&self) -> Result<Controls>;
+
+    /// What all workers were told, newest first; of the last 90 days at least, `limit` at most.
+    async fn control_events(&self, limit: usize) -> Result<Vec<ControlEvent>>;
 
     /// Every worker that has not retired, and those that died within the last day; oldest first.
     async fn workers(&self) -> Result<Vec<WorkerRecord>>;
@@ -137,12 +145,14 @@ impl StateCounts {
 pub struct QueueRecord {
     /// Its name.
     pub name: String,
-    /// Why it stands still, if it does.
+    /// Why it stands still, if it does; of several pauses that of its own name.
     pub pause: Option<Pause>,
     /// Jobs that are due.
     pub enqueued: u64,
     /// Jobs that will be due later.
     pub scheduled: u64,
+    /// Jobs that workers hold.
+    pub processing: u64,
     /// Since when the first of its due jobs has been waiting.
     pub oldest_due: Option<DateTime<Utc>>,
 }

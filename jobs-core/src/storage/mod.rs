@@ -14,6 +14,7 @@
 
 mod batch;
 mod check;
+mod control;
 mod finished;
 mod handle;
 mod inspect;
@@ -36,6 +37,9 @@ use crate::job::{BatchId, JobId, LimitRule, NewJob, WorkerId};
 
 pub use batch::{BatchRecord, NewBatch};
 pub use check::{check_limit, check_rules};
+pub use control::{
+    Control, ControlEvent, ControlVerb, Controls, OrderRecord, Pause, PauseRecord, Scope,
+};
 pub use handle::StorageHandle;
 pub use inspect::{
     Inspect, JobFilter, JobPage, QueueRecord, StatRecord, StateCounts, WorkerRecord,
@@ -44,9 +48,9 @@ pub use limit::{LimitRecord, Start};
 pub use memory::MemoryStorage;
 pub(crate) use observed::RETRY_FOR;
 pub use request::{
-    Answer, Beat, ClaimRequest, Claimed, ClaimedJob, Command, Flush, Inserted, Orders, Pause,
-    Presence, QueueShare, Refusal, Refused, RescueRequest, Rescued, Retention, Settlement, Verb,
-    Wake, WorkerInfo,
+    Answer, Beat, ClaimRequest, Claimed, ClaimedJob, Command, Flush, Inserted, Orders, Presence,
+    QueueShare, Refusal, Refused, RescueRequest, Rescued, Retention, Settlement, Verb, Wake,
+    WorkerInfo,
 };
 pub use within::Within;
 
@@ -96,8 +100,8 @@ pub trait Storage: Inspect + Any + Send + Sync + 'static {
     /// later than it is due is due when it becomes ready.
     async fn insert(&self, jobs: &[NewJob]) -> Result<Vec<Inserted>>;
 
-    /// Takes due jobs of queues that are not paused, in order, and gives them to the worker under the
-    /// claim that the request names. Never waits for anybody. The answer may be short, or empty,
+    /// Takes due jobs that are not paused, in order, and gives them to the worker under the claim that the
+    /// request names. Never waits for anybody. The answer may be short, or empty,
     /// although more is due (somebody else was looking at it); then a later call finds it.
     ///
     /// Queues are served in the order of the shares. Within a queue the order is priority, then due
@@ -108,9 +112,9 @@ pub trait Storage: Inspect + Any + Send + Sync + 'static {
     /// while it asked, it may get something; the next rescue takes that back.
     async fn claim(&self, request: &ClaimRequest) -> Result<Claimed>;
 
-    /// How long until the next job in these queues falls due, if that is known; zero if one is due.
-    /// Paused queues and the kinds excluded by the request do not count, and how many jobs the request asks
-    /// for does not matter. A job that is due and waits before a limit does not count (nobody knows when it
+    /// How long until the next job in these queues falls due, or a pause ends, if that is known; zero if
+    /// one is due. Paused queues and kinds, and the kinds excluded by the request, do not count, and how
+    /// many jobs the request asks for does not matter. A job that is due and waits before a limit does not count (nobody knows when it
     /// is let in: that is hinted at); one that falls due later may.
     async fn next_due(&self, request: &ClaimRequest) -> Result<Option<std::time::Duration>>;
 
@@ -249,9 +253,10 @@ pub trait Storage: Inspect + Any + Send + Sync + 'static {
     /// the order of the jobs; no job appears twice in a command. See [`Verb`] for each.
     async fn command(&self, command: &Command) -> Result<Vec<Answer>>;
 
-    /// Pauses a queue, or, with `None`, resumes it. Running jobs are not touched. Claims that start after
-    /// the answer heed it. Pausing a paused queue again replaces who, why and since when.
-    async fn pause(&self, queue: &str, pause: Option<&Pause>) -> Result<()>;
+    /// Tells all workers something, with an event row. Claims that start after the answer heed it, with all
+    /// that it allows again, however long that has waited. A pause with an end is none from then on, by the
+    /// storage's clock. Repeating it is harmless, but for another event.
+    async fn control(&self, control: &Control) -> Result<()>;
 
     /// Folds counters and does what else must happen every second. Cheap when there is nothing to do.
     /// What was settled before it is in [`Inspect::stats`] after it.

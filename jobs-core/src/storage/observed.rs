@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use tracing::{Instrument, debug_span, field, warn};
 
 use super::{
-    Answer, Beat, ClaimRequest, Claimed, Command, Flush, Inserted, NewBatch, Orders, Pause,
+    Answer, Beat, ClaimRequest, Claimed, Command, Control, Flush, Inserted, NewBatch, Orders,
     Presence, Refused, RescueRequest, Rescued, Retention, Start, StorageHandle, WorkerInfo,
 };
 use crate::error::{Error, Result};
@@ -182,9 +182,9 @@ impl StorageHandle {
         Ok(answers)
     }
 
-    /// Pauses a queue, or resumes it.
-    pub async fn pause(&self, queue: &str, pause: Option<&Pause>) -> Result<()> {
-        self.through("pause", 1, || (**self).pause(queue, pause))
+    /// Tells all workers what to leave alone, or what to serve first.
+    pub async fn control(&self, control: &Control) -> Result<()> {
+        self.through("control", 1, || (**self).control(control))
             .await
     }
 

@@ -8,10 +8,10 @@ use chrono::{DateTime, Utc};
 use tokio::sync::{Semaphore, broadcast};
 
 use super::{
-    Answer, BatchRecord, Beat, ClaimRequest, Claimed, Command, Flush, Inserted, Inspect, JobFilter,
-    JobPage, LimitRecord, MemoryStorage, NewBatch, Orders, Pause, Presence, QueueRecord, Refused,
-    RescueRequest, Rescued, Retention, Start, StatRecord, StateCounts, Storage, Wake, WorkerInfo,
-    WorkerRecord,
+    Answer, BatchRecord, Beat, ClaimRequest, Claimed, Command, Control, ControlEvent, Controls,
+    Flush, Inserted, Inspect, JobFilter, JobPage, LimitRecord, MemoryStorage, NewBatch, Orders,
+    Presence, QueueRecord, Refused, RescueRequest, Rescued, Retention, Start, StatRecord,
+    StateCounts, Storage, Wake, WorkerInfo, WorkerRecord,
 };
 use crate::error::{Error, Result};
 use crate::job::{
@@ -202,8 +202,8 @@ impl Storage for Probe {
             _ => self.0.memory.command(command).await,
         }
     }
-    async fn pause(&self, queue: &str, pause: Option<&Pause>) -> Result<()> {
-        self.0.memory.pause(queue, pause).await
+    async fn control(&self, control: &Control) -> Result<()> {
+        self.0.memory.control(control).await
     }
     async fn tick(&self) -> Result<()> {
         self.0.memory.tick().await
@@ -247,6 +247,12 @@ impl Inspect for Probe {
     }
     async fn queues(&self) -> Result<Vec<QueueRecord>> {
         self.0.memory.queues().await
+    }
+    async fn controls(&self) -> Result<Controls> {
+        self.0.memory.controls().await
+    }
+    async fn control_events(&self, limit: usize) -> Result<Vec<ControlEvent>> {
+        self.0.memory.control_events(limit).await
     }
     async fn workers(&self) -> Result<Vec<WorkerRecord>> {
         self.0.memory.workers().await

@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::job::{
-    ClaimId, Due, JobId, Priority, QueuePattern, Rules, State, StoredOptions, WorkerId,
+    ClaimId, Due, JobId, Priority, QueueOrder, QueuePattern, Rules, State, StoredOptions, WorkerId,
 };
 use crate::lifecycle::{Transition, is_last_chance};
 
@@ -47,7 +47,7 @@ pub struct ClaimRequest {
     /// Which queues, in the order in which they are to be emptied. A queue is served by the first
     /// pattern that matches it.
     pub queues: Vec<QueueShare>,
-    /// How many jobs in all, at most. With 0 the answer only says which queues are paused.
+    /// How many jobs in all, at most. With 0 the answer only says what is paused.
     pub limit: usize,
     /// Kinds that the worker does not know: their jobs are left for others.
     pub unknown_kinds: Arc<[String]>,
@@ -67,8 +67,12 @@ pub struct QueueShare {
 pub struct Claimed {
     /// The jobs, in the order in which they are to run.
     pub jobs: Vec<ClaimedJob>,
-    /// Queues that are paused now, as far as the request covers them.
-    pub paused: Vec<Arc<str>>,
+    /// Queues that are paused now, whether or not the request is about them.
+    pub paused: Vec<QueuePattern>,
+    /// Kinds that are paused now, by name.
+    pub paused_kinds: Vec<Arc<str>>,
+    /// In which order workers are to serve queues, if an operator has set one.
+    pub order: Option<QueueOrder>,
 }
 
 impl ClaimedJob {
@@ -363,17 +367,6 @@ pub enum Answer {
     Unknown,
 }
 
-/// Why a queue stands still.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Pause {
-    /// Who paused it.
-    pub actor: String,
-    /// Why.
-    pub reason: Option<String>,
-    /// Since when; set by the storage.
-    pub since: DateTime<Utc>,
-}
-
 /// How long finished jobs are kept. A job's own `keep_for` comes first. A time too long for the
 /// storage's calendar ([`Duration::MAX`]) means for ever.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -414,7 +407,7 @@ pub enum Wake {
     Jobs(Arc<str>),
     /// A job was deleted while it ran.
     Cancelled(JobId),
-    /// A queue was paused or resumed.
+    /// Workers were told to leave queues or kinds alone, or no longer, or in which order to serve them.
     Queues,
     /// Anything may have happened: the connection that hints come by was lost and is back.
     Everything,

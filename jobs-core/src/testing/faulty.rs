@@ -14,10 +14,10 @@ use crate::job::{
     AttemptRecord, BatchId, EventRecord, JobId, JobRecord, LimitRule, NewJob, Parent, WorkerId,
 };
 use crate::storage::{
-    Answer, BatchRecord, Beat, ClaimRequest, Claimed, Command, Flush, Inserted, Inspect, JobFilter,
-    JobPage, LimitRecord, NewBatch, Orders, Pause, Presence, QueueRecord, Refused, RescueRequest,
-    Rescued, Retention, Start, StatRecord, StateCounts, Storage, StorageHandle, Wake, WorkerInfo,
-    WorkerRecord,
+    Answer, BatchRecord, Beat, ClaimRequest, Claimed, Command, Control, ControlEvent, Controls,
+    Flush, Inserted, Inspect, JobFilter, JobPage, LimitRecord, NewBatch, Orders, Presence,
+    QueueRecord, Refused, RescueRequest, Rescued, Retention, Start, StatRecord, StateCounts,
+    Storage, StorageHandle, Wake, WorkerInfo, WorkerRecord,
 };
 
 /// What may befall a call.
@@ -65,7 +65,7 @@ pub enum Method {
     Rescue,
     Revoked,
     Command,
-    Pause,
+    Control,
     Tick,
     Retain,
     Migrate,
@@ -76,6 +76,8 @@ pub enum Method {
     Events,
     Counts,
     Queues,
+    Controls,
+    ControlEvents,
     Workers,
     Batch,
     Awaited,
@@ -307,9 +309,9 @@ impl Storage for FaultyStorage {
         self.meet(Method::Command, call).await
     }
 
-    async fn pause(&self, queue: &str, pause: Option<&Pause>) -> Result<()> {
-        let call = self.behind().pause(queue, pause);
-        self.meet(Method::Pause, call).await
+    async fn control(&self, control: &Control) -> Result<()> {
+        let call = self.behind().control(control);
+        self.meet(Method::Control, call).await
     }
 
     async fn tick(&self) -> Result<()> {
@@ -364,6 +366,15 @@ impl Inspect for FaultyStorage {
 
     async fn queues(&self) -> Result<Vec<QueueRecord>> {
         self.meet(Method::Queues, self.behind().queues()).await
+    }
+
+    async fn controls(&self) -> Result<Controls> {
+        self.meet(Method::Controls, self.behind().controls()).await
+    }
+
+    async fn control_events(&self, limit: usize) -> Result<Vec<ControlEvent>> {
+        let call = self.behind().control_events(limit);
+        self.meet(Method::ControlEvents, call).await
     }
 
     async fn workers(&self) -> Result<Vec<WorkerRecord>> {

@@ -176,13 +176,14 @@ impl Dispatcher {
         let claim = self.crew.ledger.ask();
         let request = self.crew.claim_request(claim, limit, queues);
         let answer = self.crew.storage.claim(&request).await;
-        let Claimed { jobs, paused } = match answer {
+        let mut claimed = match answer {
             Ok(claimed) => claimed,
             Err(error) => {
                 self.crew.ledger.doubt(claim);
                 return Err(error);
             }
         };
+        let jobs = std::mem::take(&mut claimed.jobs);
         let got = jobs.len();
         self.crew.ledger.got(claim, got);
         self.prefetch
@@ -197,7 +198,7 @@ impl Dispatcher {
             .filter(|(_, taken)| self.crew.knows(taken));
         let known: Vec<_> = known.collect();
         self.crew.start_runners(self.crew.held.put(known));
-        self.release_paused(&paused);
+        self.release_paused(&claimed);
         Ok(got)
     }
 
@@ -280,19 +281,23 @@ impl Dispatcher {
         if look_for_pauses {
             let request = self.crew.claim_request_for_looking();
             match self.crew.storage.claim(&request).await {
-                Ok(claimed) => self.release_paused(&claimed.paused),
+                Ok(claimed) => self.release_paused(&claimed),
                 Err(error) => debug!(%error, "which queues are paused is not known yet"),
             }
         }
     }
 
-    fn release_paused(&self, paused: &[Arc<str>]) {
-        if !paused.is_empty() {
-            let jobs = self
-                .crew
-                .held
-                .take_if(|taken| paused.contains(&taken.job.queue));
+    /// Gives back what must not start, by what a claim has said.
+    fn release_paused(&self, told: &Claimed) {
+        if !told.paused.is_empty() {
+            let paused = |queue: &str| told.paused.iter().any(|paused| paused.matches(queue));
+            let jobs = self.crew.held.take_if(|taken| paused(&taken.job.queue));
             self.release(jobs, "its queue was paused");
+        }
+        if !told.paused_kinds.is_empty() {
+            let paused = |taken: &Taken| told.paused_kinds.contains(&taken.job.kind);
+            let jobs = self.crew.held.take_if(paused);
+            self.release(jobs, "its kind was paused");
         }
     }
 

@@ -3,8 +3,9 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use jobs_core::client::Client;
 use jobs_core::job::{JobDefaults, JobId, NewJob, Priority, State};
-use jobs_core::storage::{Pause, StorageHandle};
+use jobs_core::storage::StorageHandle;
 
 use crate::setup::{Counter, done, enqueue_with, eventually, kind, storage, until_state, worker};
 
@@ -119,13 +120,7 @@ async fn weights_share_out_the_work() {
 }
 
 async fn pause(storage: &StorageHandle, queue: &str) {
-    let since = storage.now();
-    let pause = Pause {
-        actor: "ana".into(),
-        reason: Some("upgrade".into()),
-        since,
-    };
-    storage.pause(queue, Some(&pause)).await.unwrap();
+    Client::new(storage).queue(queue).pause().await.unwrap();
 }
 
 #[tokio::test]
@@ -148,7 +143,11 @@ async fn a_paused_queue_starts_nothing_until_it_is_resumed() {
         storage.job(waiting).await.unwrap().unwrap().state,
         State::Enqueued
     );
-    storage.pause("default", None).await.unwrap();
+    Client::new(&storage)
+        .queue("default")
+        .resume()
+        .await
+        .unwrap();
     until_state(&storage, waiting, State::Succeeded).await;
     running.stop().await;
 }

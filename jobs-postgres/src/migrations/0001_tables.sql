@@ -114,12 +114,31 @@ create table jobs.failed (
     job_id uuid primary key
 );
 
--- Queues that somebody has paused. A queue without a row is not.
-create table jobs.queue (
-    name      text collate "C" primary key,
-    paused_at timestamptz,
-    paused_by text,
-    reason    text
+-- What all workers are told: the queues (or patterns of queues, `mail.*`) and kinds that are paused (scope `queue`,
+-- `kind`), and the order in which queues are to be served (scope `order`, name '', value JSON). A row whose end has come
+-- counts no more.
+create table jobs.control (
+    scope   text collate "C" not null,
+    name    text collate "C" not null,
+    value   text,
+    actor   text not null,
+    reason  text,
+    since   timestamptz not null default clock_timestamp(),
+    ends_at timestamptz,
+    primary key (scope, name)
+);
+
+-- What they were told, and by whom.
+create table jobs.control_event (
+    id      bigint generated always as identity primary key,
+    at      timestamptz not null default clock_timestamp(),
+    verb    text not null,
+    scope   text not null,
+    name    text not null,
+    value   text,
+    ends_at timestamptz,
+    actor   text not null,
+    reason  text
 );
 
 -- Which (queue, priority) are in use. Append-only and without a unique index: writers in long transactions must not

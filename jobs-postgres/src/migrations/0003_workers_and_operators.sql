@@ -244,3 +244,33 @@ begin
     return v_id;
 end
 $fn$;
+
+-- Which of these queues are paused by these patterns.
+create or replace function jobs.paused_among(p_queues text[], p_patterns text[]) returns text[] language sql immutable as $fn$
+    select array(select q.name from (select distinct unnest(p_queues)) q (name)
+                  where exists (select from unnest(p_patterns) p (name)
+                                 where p.name = q.name or (right(p.name, 1) = '*' and starts_with(q.name, left(p.name, -1)))))
+$fn$;
+
+-- Tells all workers something: see `control`. A pattern of queues resumes all that it includes.
+create or replace function jobs.control(p_verb text, p_scope text, p_name text, p_value text, p_ends_at timestamptz, p_ends_in float8,
+                             p_actor text, p_reason text)
+returns void language plpgsql volatile as $fn$
+declare
+    v_ends_at timestamptz := coalesce(p_ends_at, clock_timestamp() + make_interval(secs => p_ends_in));
+begin
+    if p_verb = 'pause' or p_value is not null then
+        insert into jobs.control as c (scope, name, value, actor, reason, ends_at)
+        values (p_scope, p_name, p_value, p_actor, p_reason, v_ends_at)
+            on conflict (scope, name) do update
+               set value = excluded.value, actor = excluded.actor, reason = excluded.reason, since = excluded.since,
+                   ends_at = excluded.ends_at;
+    else
+        delete from jobs.control c
+         where c.scope = p_scope
+           and (c.name = p_name or (right(p_name, 1) = '*' and starts_with(c.name, left(p_name, -1))));
+    end if;
+    insert into jobs.control_event (verb, scope, name, value, ends_at, actor, reason)
+    values (p_verb, p_scope, p_name, p_value, v_ends_at, p_actor, p_reason);
+end
+$fn$;

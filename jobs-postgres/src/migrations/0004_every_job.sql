@@ -12,7 +12,7 @@
 create or replace function jobs.claim(p_worker uuid, p_claim uuid, p_limit int, p_unknown_kinds text[], p_wants int[],
                            p_shares int[], p_queues text[], p_priorities int2[], p_floors timestamptz[], p_floor_ids uuid[])
 returns table (id uuid, kind text, args json, queue text, priority smallint, options json, rules json, attempt int, lost int, run int,
-               run_at timestamptz, xmin bigint, xmax bigint, now timestamptz, paused text[], taken int)
+               run_at timestamptz, xmin bigint, xmax bigint, now timestamptz, paused text[], taken int, paused_kinds text[], queue_order text)
 language plpgsql volatile
     set enable_seqscan = off set enable_bitmapscan = off set enable_mergejoin = off set enable_nestloop = off
     set plan_cache_mode = force_generic_plan set jit = off
@@ -20,6 +20,9 @@ as $fn$
 #variable_conflict use_column
 declare
     v_paused text[];
+    v_kinds  text[];
+    v_order  text;
+    v_still  text[];
     v_jobs   uuid[];
     v_runs   int[];
     v_xmin   bigint;
@@ -29,7 +32,12 @@ declare
 begin
     -- A crash of the server may lose a claim: its tickets are then back. Nothing waits for the disk.
     perform set_config('synchronous_commit', 'off', true);
-    v_paused := array(select q.name from jobs.queue q where q.paused_at is not null);
+    select coalesce(array_agg(c.name) filter (where c.scope = 'queue'), '{}'), coalesce(array_agg(c.name) filter (where c.scope = 'kind'), '{}'),
+           max(c.value) filter (where c.scope = 'order')
+      into v_paused, v_kinds, v_order
+      from jobs.control c where c.ends_at is null or c.ends_at > now();
+    v_still := case when v_paused = '{}' then '{}' else jobs.paused_among(p_queues, v_paused) end;
+    p_unknown_kinds := p_unknown_kinds || v_kinds;
     if not exists (select from jobs.worker w where w.id = p_worker and w.dead_at is null) then
         p_limit := 0;
     end if;
@@ -51,7 +59,7 @@ begin
                  order by t.run_at, t.job_id
                  limit share.want
                    for update skip locked) due
-             where lane.share = share.number and lane.queue <> all (v_paused)
+             where lane.share = share.number and lane.queue <> all (v_still)
              limit share.want) got
          limit p_limit
     ), gone as (
@@ -67,6 +75,8 @@ begin
     xmax := v_xmax;
     now := now();
     paused := v_paused;
+    paused_kinds := v_kinds;
+    queue_order := v_order;
     taken := coalesce(cardinality(v_jobs), 0);
     return next;
     if v_jobs is null then
@@ -79,7 +89,7 @@ begin
     -- none, makes the entry of the claim void.
     return query
     select j.id, j.kind, j.args, j.queue, j.priority, j.options, j.rules, j.attempt, j.lost::int, j.run, j.run_at,
-           null::bigint, null::bigint, null::timestamptz, null::text[], null::int
+           null::bigint, null::bigint, null::timestamptz, null::text[], null::int, null::text[], null::text
       from jobs.job j
       join unnest(v_jobs, v_runs) x (id, run) on x.id = j.id and x.run = j.run
      where j.id = any (v_jobs) and j.id between v_low and v_high and j.state = 0;
@@ -195,14 +205,23 @@ begin
 end
 $fn$;
 
--- Seconds until the first job in some lanes is due. The arrays are as those of `claim`.
+-- Seconds until the first job in some lanes is due, or a pause ends. The arrays are as those of `claim`.
 create or replace function jobs.next_due(p_queues text[], p_priorities int2[], p_floors timestamptz[], p_floor_ids uuid[], p_unknown_kinds text[])
 returns float8 language plpgsql stable
     set enable_seqscan = off set enable_bitmapscan = off set enable_mergejoin = off set enable_nestloop = off
     set plan_cache_mode = force_generic_plan set jit = off as $fn$
+declare
+    v_paused text[];
+    v_kinds  text[];
+    v_end    timestamptz;
 begin
+    select jobs.paused_among(p_queues, array_agg(c.name) filter (where c.scope = 'queue')),
+           array_agg(c.name) filter (where c.scope = 'kind'), min(c.ends_at)
+      into v_paused, v_kinds, v_end
+      from jobs.control c where c.ends_at is null or c.ends_at > now();
+    p_unknown_kinds := p_unknown_kinds || v_kinds;
     return (
-        select extract(epoch from min(first.run_at) - clock_timestamp())
+        select extract(epoch from least(min(first.run_at), v_end) - clock_timestamp())
           from unnest(p_queues, p_priorities, p_floors, p_floor_ids) lane (queue, priority, floor_at, floor_id)
          cross join lateral (
             select t.run_at from jobs.ticket t
@@ -211,7 +230,7 @@ begin
                and t.kind <> all (p_unknown_kinds)
              order by t.run_at, t.job_id
              limit 1) first
-         where lane.queue <> all (array(select q.name from jobs.queue q where q.paused_at is not null)));
+         where lane.queue <> all (v_paused));
 end
 $fn$;
 

@@ -66,7 +66,7 @@ const WRONG: [(&str, &str); 9] = [
     (
         "a due ticket that is overlooked, after all was drained",
         "select t.job_id::text from jobs.ticket t where t.run_at < now() - interval '5 s'
-            and not exists (select from jobs.queue q where q.name = t.queue and q.paused_at is not null)",
+            and not exists (select from jobs.control c where c.scope = 'queue' and c.name = t.queue)",
     ),
     (
         "a day without a partition, or a job in none",

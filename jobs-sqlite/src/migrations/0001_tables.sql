@@ -117,13 +117,32 @@ create table jobs_event (
 ) strict;
 create index jobs_event_of_job on jobs_event (job_id, seq);
 
--- One row for each queue that is paused.
-create table jobs_queue (
-    name      text    not null primary key,
-    paused_by text    not null,
-    reason    text,
-    paused_at integer not null
+-- What all workers are told: the queues (or patterns of queues, `mail.*`) and kinds that are paused
+-- (scope `queue`, `kind`), and the order in which queues are to be served (scope `order`, name '', value
+-- JSON). A row whose end has come counts no more.
+create table jobs_control (
+    scope   text    not null,
+    name    text    not null,
+    value   text,
+    actor   text    not null,
+    reason  text,
+    since   integer not null,
+    ends_at integer,
+    primary key (scope, name)
 ) strict, without rowid;
+
+-- What they were told, and by whom.
+create table jobs_control_event (
+    seq     integer primary key,
+    at      integer not null,
+    verb    text    not null,
+    scope   text    not null,
+    name    text    not null,
+    value   text,
+    ends_at integer,
+    actor   text    not null,
+    reason  text
+) strict;
 
 -- What happened in each minute. There is one writer at a time, so rows are added to in place.
 create table jobs_stat_minute (

@@ -1,10 +1,11 @@
--- The queues that have tickets or are paused, with what is due at ?1 and what will be.
-select name, sum(enqueued), sum(scheduled), min(oldest), max(paused_by), max(reason), max(paused_at)
+-- The queues that have tickets or running jobs, with what is due at ?1 and what will be, of one moment.
+select name, sum(enqueued), sum(scheduled), min(oldest), sum(processing)
   from (select queue as name, sum(run_at <= ?1) as enqueued, sum(run_at > ?1) as scheduled,
-               min(iif(run_at <= ?1, run_at, null)) as oldest, null as paused_by, null as reason,
-               null as paused_at
+               min(iif(run_at <= ?1, run_at, null)) as oldest, 0 as processing
           from jobs_ticket group by queue
         union all
-        select name, 0, 0, null, paused_by, reason, paused_at from jobs_queue)
+        select j.queue, 0, 0, null, 1
+          from jobs_claim c cross join json_each(c.jobs) x
+         cross join jobs_job j on j.id = unhex(x.value ->> 0) and j.run = x.value ->> 1 and j.state = 'waiting')
  group by name
  order by name

@@ -1,5 +1,4 @@
--- Every (queue, priority) that has tickets, with the time of its first, by jumps from lane to lane;
--- and whether the queue is paused. A jump names the whole key, behind the last that the lane can have:
+-- Every (queue, priority) that has tickets, with the time of its first, by jumps from lane to lane. A jump names the whole key, behind the last that the lane can have:
 -- SQLite would walk through the lane if it named only the first two columns. The plus signs take away an
 -- affinity that would keep it from using more than one.
 with recursive lane (queue, priority, run_at) as (
@@ -15,6 +14,4 @@ with recursive lane (queue, priority, run_at) as (
                 > (+lane.queue, +lane.priority, 9223372036854775807, x'ff')
             order by queue, priority, run_at, job_id limit 1)
 )
-select lane.queue, lane.priority, lane.run_at,
-       exists (select 1 from jobs_queue q where q.name = lane.queue) as paused
-  from lane
+select lane.queue, lane.priority, lane.run_at from lane

@@ -83,34 +83,6 @@ async fn many_are_answered_one_by_one() {
 }
 
 #[tokio::test]
-async fn a_queue_is_paused_by_somebody_for_a_reason() {
-    let client = Client::new(MemoryStorage::new());
-    client
-        .pause_queue("mail")
-        .by("ada")
-        .because("provider down")
-        .await
-        .unwrap();
-    let queues = client.inspect().queues().await.unwrap();
-    let pause = queues[0].pause.as_ref().unwrap();
-    assert_eq!(
-        (pause.actor.as_str(), pause.reason.as_deref()),
-        ("ada", Some("provider down"))
-    );
-    client.resume_queue("mail").await.unwrap();
-    let queues = client.inspect().queues().await.unwrap();
-    assert!(queues.iter().all(|queue| queue.pause.is_none()));
-    assert!(matches!(
-        client.pause_queue("Mail").await,
-        Err(Error::Invalid(_))
-    ));
-    assert!(matches!(
-        client.resume_queue("Mail").await,
-        Err(Error::Invalid(_))
-    ));
-}
-
-#[tokio::test]
 async fn an_actor_has_a_name_that_can_be_stored() {
     let client = Client::new(MemoryStorage::new());
     let job = client.enqueue(note("x")).await.unwrap();

@@ -6,17 +6,36 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
+use super::control::Stopped;
 use super::tables::{Claim, Place, Tables};
 use super::tickets::{Lane, Lanes};
 use crate::error::{Error, Result};
 use crate::job::{JobId, Priority, WorkerId};
 use crate::storage::{ClaimRequest, Claimed, ClaimedJob, QueueShare};
 
+/// What a request may not have.
+struct LeftAlone {
+    stopped: Stopped,
+    /// Paused, or unknown to the worker.
+    kinds: Vec<String>,
+}
+
+impl LeftAlone {
+    fn new(mut stopped: Stopped, request: &ClaimRequest) -> Self {
+        let mut kinds = std::mem::take(&mut stopped.kinds);
+        kinds.extend(request.unknown_kinds.iter().cloned());
+        Self { stopped, kinds }
+    }
+}
+
 impl Tables {
     pub(super) fn claim(&mut self, request: &ClaimRequest, now: DateTime<Utc>) -> Result<Claimed> {
+        let stopped = self.told.stopped(now);
         let mut claimed = Claimed {
             jobs: Vec::new(),
-            paused: self.paused(request),
+            paused: stopped.queues.clone(),
+            paused_kinds: stopped.kinds.iter().map(|kind| (&**kind).into()).collect(),
+            order: self.told.order.as_ref().map(|record| record.order.clone()),
         };
         if self.claims.contains_key(&request.claim) {
             return Err(Error::Rejected {
@@ -32,10 +51,11 @@ impl Tables {
         if !living(self) {
             return Ok(claimed);
         }
+        let left_alone = LeftAlone::new(stopped, request);
         let mut picked = Vec::new();
         for (at, share) in request.queues.iter().enumerate() {
             let limit = share.limit.min(request.limit - picked.len());
-            self.pick(request, at, limit, now, &mut picked);
+            self.pick(request, &left_alone, at, limit, now, &mut picked);
         }
         claimed.jobs = picked
             .iter()
@@ -46,11 +66,13 @@ impl Tables {
     }
 
     pub(super) fn next_due(&self, request: &ClaimRequest, now: DateTime<Utc>) -> Option<Duration> {
+        let left_alone = LeftAlone::new(self.told.stopped(now), request);
         let shares = 0..request.queues.len();
         let first = shares
-            .flat_map(|at| self.served_by(request, at))
+            .flat_map(|at| self.served_by(request, &left_alone, at))
             .flat_map(|(_, lanes)| lanes.values())
-            .filter_map(|lane| lane.first(&request.unknown_kinds))
+            .filter_map(|lane| lane.first(&left_alone.kinds))
+            .chain(self.told.next_end(now))
             .min()?;
         Some((first - now).to_std().unwrap_or_default())
     }
@@ -59,12 +81,13 @@ impl Tables {
     fn served_by<'a>(
         &'a self,
         request: &'a ClaimRequest,
+        left_alone: &LeftAlone,
         at: usize,
     ) -> Vec<(&'a Arc<str>, &'a Lanes)> {
         let (earlier, pattern) = (&request.queues[..at], &request.queues[at].queues);
         let taken = |queue: &str| {
             let matches = |share: &QueueShare| share.queues.matches(queue);
-            earlier.iter().any(matches) || self.pauses.contains_key(queue)
+            earlier.iter().any(matches) || left_alone.stopped.has(queue)
         };
         match pattern.exact() {
             Some(name) => self
@@ -86,6 +109,7 @@ impl Tables {
     fn pick(
         &mut self,
         request: &ClaimRequest,
+        left_alone: &LeftAlone,
         at: usize,
         limit: usize,
         now: DateTime<Utc>,
@@ -95,7 +119,7 @@ impl Tables {
         let pattern = request.queues[at].queues.as_str();
         let mut last = self.served.get(pattern).cloned();
         let mut by_priority: BTreeMap<Priority, Vec<(&Arc<str>, &Lane)>> = BTreeMap::new();
-        for (name, lanes) in self.served_by(request, at) {
+        for (name, lanes) in self.served_by(request, left_alone, at) {
             for (priority, lane) in lanes {
                 by_priority.entry(*priority).or_default().push((name, lane));
             }
@@ -112,7 +136,7 @@ impl Tables {
                 .into_iter()
                 .map(|(name, lane)| {
                     let due = lane
-                        .in_order(&request.unknown_kinds)
+                        .in_order(&left_alone.kinds)
                         .take_while(|(run_at, _)| *run_at <= now);
                     (name, due)
                 })
@@ -168,13 +192,5 @@ impl Tables {
         if let Some(row) = self.workers.get_mut(&worker) {
             row.claims.insert(request.claim);
         }
-    }
-
-    fn paused(&self, request: &ClaimRequest) -> Vec<Arc<str>> {
-        let covered = |queue: &&Arc<str>| {
-            let mut shares = request.queues.iter();
-            shares.any(|share| share.queues.matches(queue))
-        };
-        self.pauses.keys().filter(covered).cloned().collect()
     }
 }

@@ -47,12 +47,10 @@ impl Job {
             let options = self.options.as_ref();
             options.is_some_and(|options| options.tags.contains(tag))
         };
-        let batch = self.rules.as_ref().and_then(|rules| rules.batch);
         filter.state.is_none_or(|state| state == self.state(now))
             && is(&filter.kind, &self.kind)
             && is(&filter.queue, &self.queue)
             && filter.tag.as_ref().is_none_or(tagged)
-            && (filter.batch.is_none() || filter.batch == batch)
     }
 }
 
@@ -105,6 +103,7 @@ impl Tables {
             pause: None,
             enqueued: 0,
             scheduled: 0,
+            processing: 0,
             oldest_due: None,
         };
         for (name, lanes) in self.tickets.queues() {
@@ -114,9 +113,22 @@ impl Tables {
             let oldest = lanes.values().filter_map(first).min();
             queue.oldest_due = oldest.filter(|at| *at <= now);
         }
-        for (name, pause) in &self.pauses {
+        for id in self.claims.keys().flat_map(|&claim| self.held(claim)) {
+            let name = &self.jobs[&id].queue;
             let queue = queues.entry(name.clone()).or_insert_with(|| blank(name));
-            queue.pause = Some(pause.clone());
+            queue.processing += 1;
+        }
+        for (pattern, pause) in self.told.of_queues(now) {
+            if let Some(name) = pattern.exact() {
+                let name: Arc<str> = name.into();
+                let queue = queues.entry(name.clone());
+                queue.or_insert_with(|| blank(&name)).pause = Some(pause.clone());
+                continue;
+            }
+            let matched = |(name, _): &(&Arc<str>, &mut QueueRecord)| pattern.matches(name);
+            for (_, queue) in queues.iter_mut().filter(matched) {
+                queue.pause = Some(pause.clone());
+            }
         }
         queues.into_values().collect()
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
-use super::batch::Batches;
+use super::control::Told;
 use super::finished::Finished;
 use super::parents::Dependencies;
 use super::stats::Stats;
@@ -15,7 +15,7 @@ use crate::job::{
     AttemptOutcome, AttemptRecord, ClaimId, EventRecord, JobId, Parent, ParentId, Priority, Rules,
     State, StoredOptions, WorkerId,
 };
-use crate::storage::{Pause, Wake, WorkerInfo};
+use crate::storage::{Wake, WorkerInfo};
 
 /// More snoozes than this are not kept of one job: a job that waits for something may snooze for ever.
 const MOST_SNOOZES: usize = 100;
@@ -32,11 +32,10 @@ pub(super) struct Tables {
     pub(super) tickets: Tickets,
     pub(super) claims: HashMap<ClaimId, Claim>,
     pub(super) workers: HashMap<WorkerId, Worker>,
-    pub(super) pauses: BTreeMap<Arc<str>, Pause>,
+    pub(super) told: Told,
     pub(super) finished: Finished,
     pub(super) dependencies: Dependencies,
     pub(super) keys: Keys,
-    pub(super) batches: Batches,
     pub(super) stats: Stats,
     /// For each pattern of several queues, which of them was served last.
     pub(super) served: HashMap<String, Arc<str>>,
@@ -162,31 +161,13 @@ impl Tables {
         self.enqueue(id, run_at);
     }
 
-    /// Ends the current ownership of a job, wherever it is: it is Deleted, and counted as such.
-    pub(super) fn delete(&mut self, id: JobId, reason: String, now: DateTime<Utc>) {
-        self.lift(id);
-        let Some(job) = self.jobs.get_mut(&id) else {
-            return;
-        };
-        job.reason = Some(reason);
-        self.stats.at(now, &job.queue, &job.kind).deleted += 1;
-        self.finish(id, State::Deleted, now);
-    }
-
-    /// Writes a ticket. The job has none, and whoever had it has it no more. Only a member of a batch that
-    /// is not complete goes on waiting.
+    /// Writes a ticket. The job has none, and whoever had it has it no more.
     pub(super) fn enqueue(&mut self, id: JobId, run_at: DateTime<Utc>) {
         let Some(job) = self.jobs.get_mut(&id) else {
             return;
         };
-        job.due_at = run_at;
-        if job.rules.is_some() && self.is_in_unsealed_batch(id) {
-            return self.hold_back(id);
-        }
-        let Some(job) = self.jobs.get_mut(&id) else {
-            return;
-        };
         job.place = Place::Ticket;
+        job.due_at = run_at;
         self.tickets.add(id, &job.spot());
         self.touched.insert(job.queue.clone());
     }
@@ -203,7 +184,6 @@ impl Tables {
         self.finished.add(id, state, at, job.keep_for());
         if job.rules.is_some() {
             self.key_at_end(id);
-            self.member_at_end(id, state);
         }
         self.dependencies.ended(ParentId::Job(id), state);
     }

@@ -182,9 +182,12 @@ pub async fn queues_are_listed(storage: StorageHandle) {
     let queues = storage.queues().await.expect("queues");
     let seen: Vec<_> = queues
         .iter()
-        .map(|queue| (queue.name.as_str(), queue.enqueued, queue.scheduled))
+        .map(|queue| {
+            let (waiting, later) = (queue.enqueued, queue.scheduled);
+            (queue.name.as_str(), waiting, later, queue.processing)
+        })
         .collect();
-    assert_eq!(seen, [("a", 0, 1), ("b", 3, 1)], "what runs does not wait");
+    assert_eq!(seen, [("a", 0, 1, 0), ("b", 3, 1, 0), ("c", 0, 0, 1)]);
     assert_eq!(queues[0].oldest_due, None);
     let oldest = queues[1].oldest_due.expect("since when");
     assert!(close(oldest, storage.now()) && oldest <= storage.now() + TimeDelta::seconds(1));

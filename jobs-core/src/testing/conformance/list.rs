@@ -182,10 +182,15 @@ macro_rules! __conformance_list {
                 deleting_and_claiming_at_once_agree
                 the_others_still_run
             }
-            pause {
+            control {
                 nothing_of_a_paused_queue_starts
                 who_paused_it_and_why_is_kept
-                a_claim_says_what_is_paused
+                what_was_told_is_on_record
+                a_claim_says_what_workers_are_told
+                an_order_is_kept
+                a_pattern_pauses_what_it_matches
+                a_paused_kind_stays_where_it_is
+                a_pause_ends_by_itself
                 running_jobs_are_not_touched
                 a_queue_without_jobs_may_be_paused
                 resuming_again_is_harmless
@@ -289,37 +294,6 @@ macro_rules! __conformance_list {
                 a_child_waits_for_the_holder
                 a_child_does_not_wait_for_itself_as_holder
                 replacing_and_claiming_at_once_agree
-            }
-            batch {
-                what_waits_for_a_batch_runs_after_the_last
-                a_batch_ends_as_its_members_do
-                an_empty_batch_ends_at_once
-                members_wait_until_the_batch_is_complete
-                members_may_wait_for_each_other
-                a_batch_may_be_large
-                a_batch_is_created_whole_or_not_at_all
-                a_repeated_batch_is_stored_once
-                batches_may_be_nested
-                what_waits_for_its_own_batch_is_refused
-                who_is_not_stored_is_no_member
-                members_are_listed
-                an_ended_batch_goes_when_its_time_is_up
-            }
-            members {
-                members_may_be_added_while_it_runs
-                nothing_is_added_to_an_ended_batch
-                a_repeated_member_is_counted_once
-                a_reopened_batch_takes_members_again
-                a_requeued_member_opens_the_batch
-                a_cancelled_batch_deletes_what_is_left
-                an_ended_batch_is_not_cancelled
-                batches_in_it_are_cancelled_too
-                a_cancelled_batch_may_be_reopened
-                every_end_of_a_member_counts
-                adding_and_ending_at_once_agree
-                a_batch_is_exact_under_many_hands
-                cancelling_and_ending_at_once_agree
-                deleting_and_requeueing_a_member_balances
             }
             race {
                 the_books_balance

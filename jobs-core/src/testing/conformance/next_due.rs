@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::control::{pause, queues, resume};
 use super::stage::{Hand, job, store, store_one, succeed};
 use crate::job::{Due, NewJob};
-use crate::storage::{Pause, StorageHandle};
+use crate::storage::StorageHandle;
 
 async fn next(hand: &Hand, queues: &str) -> Option<Duration> {
     let request = hand.request(&[(queues, 1)], 1);
@@ -59,14 +60,9 @@ pub async fn leaves_out_paused_queues(storage: StorageHandle) {
     let hand = Hand::hire(&storage).await;
     store_one(&storage, "a").await;
     store_for(&storage, "b", 600).await;
-    let pause = Pause {
-        actor: "ada".into(),
-        reason: None,
-        since: storage.now(),
-    };
-    storage.pause("a", Some(&pause)).await.expect("pause");
+    pause(&storage, queues("a")).await;
     assert!(about(600, next(&hand, "*").await));
-    storage.pause("a", None).await.expect("resume");
+    resume(&storage, queues("a")).await;
     assert_eq!(next(&hand, "*").await, Some(Duration::ZERO));
 }
 

@@ -6,9 +6,10 @@ use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::time::timeout;
 
+use super::control::{queues, tell};
 use super::stage::{Hand, LATER, job, order, release, retry, store, store_one};
 use crate::job::{Due, JobId};
-use crate::storage::{Pause, StorageHandle, Verb, Wake};
+use crate::storage::{ControlVerb, StorageHandle, Verb, Wake};
 
 /// Waits for a hint that says this, or that says to look at everything.
 async fn hears(hints: &mut Receiver<Wake>, wanted: &Wake) {
@@ -92,14 +93,14 @@ pub async fn deleting_a_running_job_wakes(storage: StorageHandle) {
 
 /// Pausing and resuming wake.
 pub async fn pausing_and_resuming_wake(storage: StorageHandle) {
-    let pause = Pause {
-        actor: "ada".into(),
-        reason: None,
-        since: storage.now(),
-    };
-    for pause in [Some(&pause), None] {
+    let scope = queues("a");
+    for verb in [
+        ControlVerb::Pause(scope.clone(), None),
+        ControlVerb::Resume(scope),
+        ControlVerb::Order(None),
+    ] {
         let mut hints = storage.wake();
-        storage.pause("a", pause).await.expect("pause");
+        tell(&storage, verb, None).await;
         hears(&mut hints, &Wake::Queues).await;
     }
 }

@@ -12,7 +12,9 @@ use super::ledger::Ledger;
 use super::worker::Worker;
 use crate::job::{Due, JobId, NewJob, Priority, WorkerId};
 use crate::lifecycle::{LOST_LIMIT, LOST_REASON};
-use crate::storage::{Command, JobFilter, Pause, Presence, RescueRequest, StorageHandle, Verb};
+use crate::storage::{
+    Command, Control, ControlVerb, JobFilter, Presence, RescueRequest, Scope, StorageHandle, Verb,
+};
 
 pub(super) const QUEUES: [&str; 3] = ["r.a", "r.b", "r.c"];
 pub(super) const KINDS: [&str; 3] = ["x", "y", "z"];
@@ -195,15 +197,27 @@ impl Actor {
     }
 
     async fn pause_or_resume(&mut self) {
-        let queue = self.luck.choice(QUEUES).expect("some");
-        let pause = Pause {
+        let scope = if self.chance(50) {
+            let queue = self.luck.choice(QUEUES).expect("some");
+            Scope::queues(queue)
+        } else {
+            let kind = self.luck.choice(KINDS).expect("some");
+            Scope::kind(kind)
+        };
+        let scope = scope.expect("a name");
+        let end = self
+            .chance(50)
+            .then_some(Due::In(Duration::from_millis(30)));
+        let verb = match self.chance(40) {
+            true => ControlVerb::Pause(scope, end),
+            false => ControlVerb::Resume(scope),
+        };
+        let control = Control {
+            verb,
             actor: "race".into(),
             reason: None,
-            since: self.storage.now(),
         };
-        let pause = self.chance(40).then_some(&pause);
-        let done = self.storage.pause(queue, pause).await;
-        done.expect("pause");
+        self.storage.control(&control).await.expect("control");
     }
 
     async fn look(&mut self) {

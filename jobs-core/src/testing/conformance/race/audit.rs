@@ -6,8 +6,9 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use tokio::time::sleep;
 
+use super::super::control::resume;
 use super::super::stage::{Hand, eventually, runs, succeed};
-use super::actors::{QUEUES, rescue_once};
+use super::actors::rescue_once;
 use super::ledger::{Books, End, Ledger};
 use crate::job::{AttemptOutcome, ClaimId, JobId, JobRecord, State};
 use crate::storage::{JobFilter, StatRecord, StorageHandle, Verb};
@@ -221,8 +222,9 @@ pub(super) async fn nothing_is_held(storage: &StorageHandle, ledger: &Ledger) {
 
 /// All that waits is to be had, once, and ends.
 pub(super) async fn drain(storage: &StorageHandle, ledger: &Ledger) {
-    for queue in QUEUES {
-        storage.pause(queue, None).await.expect("resume");
+    let paused = storage.controls().await.expect("controls").pauses;
+    for record in paused {
+        resume(storage, record.scope).await;
     }
     let waiting = records(storage).await.into_values();
     let waiting = waiting.filter(|job| !job.state.is_final());

@@ -1,2 +1,0 @@
--- The queues that are paused.
-select name from jobs_queue
