@@ -6,6 +6,17 @@ use super::tables::Tables;
 use crate::job::{EventRecord, JobId, State};
 use crate::storage::{Answer, Command, Verb};
 
+impl Command {
+    /// Why a job is Deleted.
+    fn deleted(&self) -> String {
+        let actor = &self.actor;
+        match &self.reason {
+            Some(reason) => format!("Deleted by {actor}: {reason}"),
+            None => format!("Deleted by {actor}"),
+        }
+    }
+}
+
 impl Tables {
     pub(super) fn command(&mut self, command: &Command, now: DateTime<Utc>) -> Vec<Answer> {
         let one = |&id| self.obey(command, id, now);
@@ -20,14 +31,18 @@ impl Tables {
         let from = job.state(now);
         match (command.verb, from) {
             (Verb::Delete, Succeeded | Deleted) => return Answer::WrongState(from),
-            (Verb::Delete, _) => self.delete(id, command, from, now),
+            (Verb::Delete, _) => self.delete(id, command.deleted(), now),
             (Verb::Requeue, Succeeded | Failed | Deleted) => {
                 if let Err(holder) = self.take_key_back(id, now) {
                     return Answer::KeyHeld(holder);
                 }
+                self.member_runs_again(id, from);
                 self.requeue(id, now);
             }
             (Verb::RunNow, Enqueued) => {}
+            (Verb::RunNow, Awaiting) if self.is_in_unsealed_batch(id) => {
+                return Answer::WrongState(from);
+            }
             (Verb::RunNow, Scheduled | Awaiting) => self.move_to(id, now),
             (Verb::Reschedule(due), Scheduled | Enqueued) => self.move_to(id, due.at(now)),
             (Verb::Requeue | Verb::RunNow | Verb::Reschedule(_), _) => {
@@ -40,21 +55,6 @@ impl Tables {
         }
         self.write_event(id, command, (from, to), now);
         Answer::Done { from, to }
-    }
-
-    fn delete(&mut self, id: JobId, command: &Command, from: State, now: DateTime<Utc>) {
-        self.lift(id);
-        let Some(job) = self.jobs.get_mut(&id) else {
-            return;
-        };
-        let actor = &command.actor;
-        job.reason = Some(match &command.reason {
-            Some(reason) => format!("Deleted by {actor}: {reason}"),
-            None => format!("Deleted by {actor}"),
-        });
-        debug_assert!(from != State::Deleted, "it would be counted twice");
-        self.stats.at(now, &job.queue, &job.kind).deleted += 1;
-        self.finish(id, State::Deleted, now);
     }
 
     fn requeue(&mut self, id: JobId, now: DateTime<Utc>) {

@@ -88,16 +88,7 @@ impl Tables {
                     return Err(Error::UnknownJob(id));
                 }
             }
-            self.batches_are_open(job.id, rules)?;
-        }
-        Ok(())
-    }
-
-    fn batches_are_open(&self, _id: JobId, rules: &Rules) -> Result<()> {
-        for parent in &rules.parents {
-            if let ParentId::Batch(id) = parent.of {
-                return Err(Error::UnknownBatch(id));
-            }
+            self.batches_hold(job.id, rules)?;
         }
         Ok(())
     }
@@ -115,6 +106,7 @@ impl Tables {
         let row = self.row(job, now);
         self.jobs.insert(job.id, row);
         self.take_key(job.id);
+        self.join_batch(job.id);
         self.hold_back(job.id);
         Inserted::new(job.id)
     }

@@ -47,10 +47,12 @@ impl Job {
             let options = self.options.as_ref();
             options.is_some_and(|options| options.tags.contains(tag))
         };
+        let batch = self.rules.as_ref().and_then(|rules| rules.batch);
         filter.state.is_none_or(|state| state == self.state(now))
             && is(&filter.kind, &self.kind)
             && is(&filter.queue, &self.queue)
             && filter.tag.as_ref().is_none_or(tagged)
+            && (filter.batch.is_none() || filter.batch == batch)
     }
 }
 

@@ -5,6 +5,7 @@
 //! nothing is awaited under the lock, and nothing under it takes longer than the request is large, save
 //! counting for people. A process that dies takes its jobs along.
 
+mod batch;
 mod claim;
 mod command;
 mod control;
@@ -29,14 +30,15 @@ use chrono::{DateTime, TimeDelta, Utc};
 use tokio::sync::broadcast;
 
 use super::{
-    Answer, Beat, ClaimRequest, Claimed, Command, Control, ControlEvent, Controls, Flush, Inserted,
-    Inspect, JobFilter, JobPage, Orders, Presence, QueueRecord, Refused, RescueRequest, Rescued,
-    Retention, StatRecord, StateCounts, Storage, Wake, WorkerInfo, WorkerRecord,
+    Answer, BatchRecord, Beat, ClaimRequest, Claimed, Command, Control, ControlEvent, Controls,
+    Flush, Inserted, Inspect, JobFilter, JobPage, NewBatch, Orders, Presence, QueueRecord, Refused,
+    RescueRequest, Rescued, Retention, StatRecord, StateCounts, Storage, Wake, WorkerInfo,
+    WorkerRecord,
 };
 use crate::clock::{Clock, SystemClock};
 use crate::error::Result;
 use crate::job::{
-    AttemptRecord, EventRecord, JobId, JobRecord, NewJob, Parent, ParentId, WorkerId,
+    AttemptRecord, BatchId, EventRecord, JobId, JobRecord, NewJob, Parent, ParentId, WorkerId,
 };
 use tables::Tables;
 
@@ -119,6 +121,7 @@ impl Tables {
         let expired = self.finished.expired(retention, now, HANDFUL);
         for &id in &expired {
             self.parent_is_removed(ParentId::Job(id), now);
+            self.forget_member(id);
             self.lift(id);
             self.jobs.remove(&id);
         }
@@ -150,6 +153,22 @@ impl Storage for MemoryStorage {
 
     async fn settle(&self, flush: &Flush) -> Result<Vec<Refused>> {
         Ok(self.with(|tables, now| tables.settle(flush, now)))
+    }
+
+    async fn create_batch(&self, batch: &NewBatch, jobs: &[NewJob]) -> Result<Vec<Inserted>> {
+        self.with(|tables, now| tables.create_batch(batch, jobs, now))
+    }
+
+    async fn seal_batch(&self, batch: BatchId) -> Result<()> {
+        self.with(|tables, now| tables.seal_batch(batch, now))
+    }
+
+    async fn reopen_batch(&self, batch: BatchId) -> Result<()> {
+        self.with(|tables, now| tables.reopen_batch(batch, now))
+    }
+
+    async fn cancel_batch(&self, batch: BatchId, actor: &str, reason: Option<&str>) -> Result<u64> {
+        self.with(|tables, now| tables.cancel_batch(batch, actor, reason, now))
     }
 
     async fn register(&self, worker: &WorkerInfo) -> Result<()> {
@@ -201,6 +220,7 @@ impl Storage for MemoryStorage {
     }
 
     async fn tick(&self) -> Result<()> {
+        self.with(|tables, now| tables.remove_unsealed(now));
         Ok(())
     }
 
@@ -218,6 +238,7 @@ impl Storage for MemoryStorage {
             tables.stats.forget_before(now - TimeDelta::days(STAT_DAYS));
             tables.bury(now);
             tables.keys.forget(now);
+            tables.remove_ended(retention, now);
             tables.told.forget(now);
         });
         Ok(removed)
@@ -296,6 +317,10 @@ impl Inspect for MemoryStorage {
 
     async fn workers(&self) -> Result<Vec<WorkerRecord>> {
         Ok(self.with(|tables, now| tables.workers(now)))
+    }
+
+    async fn batch(&self, id: BatchId) -> Result<Option<BatchRecord>> {
+        Ok(self.with(|tables, _| tables.batch(id)))
     }
 
     async fn awaited(&self, id: JobId) -> Result<Vec<Parent>> {

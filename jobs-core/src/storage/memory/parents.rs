@@ -73,7 +73,7 @@ impl Tables {
                 Some(end) => match parent.on.met_by(end) {
                     Some(true) => {}
                     None => awaits.push(parent),
-                    Some(false) => return self.never_runs(id, parent.of.reason(end), now),
+                    Some(false) => return self.delete(id, parent.of.reason(end), now),
                 },
             }
         }
@@ -93,31 +93,21 @@ impl Tables {
                 Place::Final(state) => Some(state),
                 _ => None,
             },
-            ParentId::Batch(_) => None,
+            ParentId::Batch(id) => self.end_of_batch(id),
         }
     }
 
-    /// Lets an Awaiting job run if it waits for nothing any more.
+    /// Lets an Awaiting job run if it waits for nothing any more, not for the rest of its batch either.
     pub(super) fn runs_if_ready(&mut self, id: JobId, now: DateTime<Utc>) {
         let Some(job) = self.jobs.get(&id) else {
             return;
         };
-        if job.place == Place::Awaiting && job.awaits.is_empty() {
+        let ready = job.place == Place::Awaiting && job.awaits.is_empty();
+        if ready && !self.is_in_unsealed_batch(id) {
             let due = job.due_at.max(now);
             self.lift(id);
             self.enqueue(id, due);
         }
-    }
-
-    /// Deletes an Awaiting job whose parents have ended otherwise than it wants.
-    fn never_runs(&mut self, id: JobId, reason: String, now: DateTime<Utc>) {
-        self.lift(id);
-        let Some(job) = self.jobs.get_mut(&id) else {
-            return;
-        };
-        job.reason = Some(reason);
-        self.stats.at(now, &job.queue, &job.kind).deleted += 1;
-        self.finish(id, State::Deleted, now);
     }
 
     /// Looks at the children of all that has ended, and at theirs, until nothing more follows.
@@ -129,7 +119,7 @@ impl Tables {
                         self.forget_parent(child, parent);
                         self.runs_if_ready(child, now);
                     }
-                    Some(false) => self.never_runs(child, parent.reason(end), now),
+                    Some(false) => self.delete(child, parent.reason(end), now),
                     None => {}
                 }
             }
@@ -138,9 +128,14 @@ impl Tables {
 
     /// A parent that is Failed is removed: who still waited for it to be run again waits in vain.
     pub(super) fn parent_is_removed(&mut self, parent: ParentId, now: DateTime<Utc>) {
+        let reason = format!("{} and was removed", parent.reason(State::Failed));
+        self.parent_is_gone(parent, &reason, now);
+    }
+
+    /// A parent is not there any more: its children are Deleted.
+    pub(super) fn parent_is_gone(&mut self, parent: ParentId, reason: &str, now: DateTime<Utc>) {
         for (child, _) in self.dependencies.of(parent) {
-            let reason = format!("{} and was removed", parent.reason(State::Failed));
-            self.never_runs(child, reason, now);
+            self.delete(child, reason.into(), now);
         }
     }
 

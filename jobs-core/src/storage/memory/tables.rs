@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
+use super::batch::Batches;
 use super::control::Told;
 use super::finished::Finished;
 use super::parents::Dependencies;
@@ -36,6 +37,7 @@ pub(super) struct Tables {
     pub(super) finished: Finished,
     pub(super) dependencies: Dependencies,
     pub(super) keys: Keys,
+    pub(super) batches: Batches,
     pub(super) stats: Stats,
     /// For each pattern of several queues, which of them was served last.
     pub(super) served: HashMap<String, Arc<str>>,
@@ -161,13 +163,31 @@ impl Tables {
         self.enqueue(id, run_at);
     }
 
-    /// Writes a ticket. The job has none, and whoever had it has it no more.
+    /// Ends the current ownership of a job, wherever it is: it is Deleted, and counted as such.
+    pub(super) fn delete(&mut self, id: JobId, reason: String, now: DateTime<Utc>) {
+        self.lift(id);
+        let Some(job) = self.jobs.get_mut(&id) else {
+            return;
+        };
+        job.reason = Some(reason);
+        self.stats.at(now, &job.queue, &job.kind).deleted += 1;
+        self.finish(id, State::Deleted, now);
+    }
+
+    /// Writes a ticket. The job has none, and whoever had it has it no more. Only a member of a batch that
+    /// is not complete goes on waiting.
     pub(super) fn enqueue(&mut self, id: JobId, run_at: DateTime<Utc>) {
         let Some(job) = self.jobs.get_mut(&id) else {
             return;
         };
-        job.place = Place::Ticket;
         job.due_at = run_at;
+        if job.rules.is_some() && self.is_in_unsealed_batch(id) {
+            return self.hold_back(id);
+        }
+        let Some(job) = self.jobs.get_mut(&id) else {
+            return;
+        };
+        job.place = Place::Ticket;
         self.tickets.add(id, &job.spot());
         self.touched.insert(job.queue.clone());
     }
@@ -184,6 +204,7 @@ impl Tables {
         self.finished.add(id, state, at, job.keep_for());
         if job.rules.is_some() {
             self.key_at_end(id);
+            self.member_at_end(id, state);
         }
         self.dependencies.ended(ParentId::Job(id), state);
     }

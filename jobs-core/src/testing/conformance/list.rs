@@ -295,6 +295,37 @@ macro_rules! __conformance_list {
                 a_child_does_not_wait_for_itself_as_holder
                 replacing_and_claiming_at_once_agree
             }
+            batch {
+                what_waits_for_a_batch_runs_after_the_last
+                a_batch_ends_as_its_members_do
+                an_empty_batch_ends_at_once
+                members_wait_until_the_batch_is_complete
+                members_may_wait_for_each_other
+                a_batch_may_be_large
+                a_batch_is_created_whole_or_not_at_all
+                a_repeated_batch_is_stored_once
+                batches_may_be_nested
+                what_waits_for_its_own_batch_is_refused
+                who_is_not_stored_is_no_member
+                members_are_listed
+                an_ended_batch_goes_when_its_time_is_up
+            }
+            members {
+                members_may_be_added_while_it_runs
+                nothing_is_added_to_an_ended_batch
+                a_repeated_member_is_counted_once
+                a_reopened_batch_takes_members_again
+                a_requeued_member_opens_the_batch
+                a_cancelled_batch_deletes_what_is_left
+                an_ended_batch_is_not_cancelled
+                batches_in_it_are_cancelled_too
+                a_cancelled_batch_may_be_reopened
+                every_end_of_a_member_counts
+                adding_and_ending_at_once_agree
+                a_batch_is_exact_under_many_hands
+                cancelling_and_ending_at_once_agree
+                deleting_and_requeueing_a_member_balances
+            }
             race {
                 the_books_balance
             }

@@ -17,6 +17,7 @@
 //! `JOBS_TEST_LONG=1` makes the [race](mod@race) last for a minute instead of two seconds,
 //! `JOBS_TEST_SEED` repeats one with the seed that it printed.
 
+pub mod batch;
 pub mod beat;
 pub mod children;
 pub mod claim;
@@ -27,6 +28,7 @@ pub mod fence;
 pub mod insert;
 pub mod inspect;
 mod list;
+pub mod members;
 pub mod next_due;
 pub mod parents;
 pub mod race;

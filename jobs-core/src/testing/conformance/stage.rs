@@ -9,11 +9,11 @@ use tokio::time::{Instant, sleep};
 
 use crate::error::Error;
 use crate::job::{
-    AttemptOutcome, Condition, Due, ErrorReport, JobId, JobRecord, NewJob, Parent, ParentId, Rules,
-    State,
+    AttemptOutcome, BatchId, Condition, Due, ErrorReport, JobId, JobRecord, NewJob, Parent,
+    ParentId, Rules, State,
 };
 use crate::lifecycle::Transition;
-use crate::storage::{Answer, Command, StorageHandle, Verb};
+use crate::storage::{Answer, BatchRecord, Command, NewBatch, StorageHandle, Verb};
 
 pub(super) use hand::{Hand, Run, claims, runs};
 
@@ -138,6 +138,64 @@ pub(super) fn after(queue: &str, parents: &[(JobId, Condition)]) -> NewJob {
 /// The rules of a job, to be changed.
 pub(super) fn rules(new: &mut NewJob) -> &mut Rules {
     new.rules.get_or_insert_default()
+}
+
+/// A job for this queue that is a member of a batch.
+pub(super) fn member(queue: &str, batch: BatchId) -> NewJob {
+    let mut new = job(queue);
+    rules(&mut new).batch = Some(batch);
+    new
+}
+
+pub(super) fn members(queue: &str, batch: BatchId, n: usize) -> Vec<NewJob> {
+    (0..n).map(|_| member(queue, batch)).collect()
+}
+
+/// A job for this queue that waits for a batch.
+pub(super) fn after_batch(queue: &str, batch: BatchId, on: Condition) -> NewJob {
+    let mut new = job(queue);
+    rules(&mut new).parents = vec![Parent {
+        of: ParentId::Batch(batch),
+        on,
+    }];
+    new
+}
+
+/// Stores a batch that is complete, in which all is new.
+pub(super) async fn store_batch(storage: &StorageHandle, batch: &NewBatch, jobs: &[NewJob]) {
+    let answers = storage.create_batch(batch, jobs).await;
+    let answers = answers.expect("create_batch");
+    let wanted: Vec<_> = jobs.iter().map(|job| (job.id, false)).collect();
+    let got: Vec<_> = answers.iter().map(|one| (one.id, one.existing)).collect();
+    assert_eq!(got, wanted, "one answer for each job, in their order");
+}
+
+/// The batch, as it is when all that was done before is counted.
+pub(super) async fn batch_record(storage: &StorageHandle, id: BatchId) -> BatchRecord {
+    storage.tick().await.expect("tick");
+    let found = storage.batch(id).await.expect("batch");
+    found.unwrap_or_else(|| panic!("batch {id} is gone"))
+}
+
+/// Waits until a batch has ended.
+pub(super) async fn ends(storage: &StorageHandle, id: BatchId) -> BatchRecord {
+    eventually("a batch ends", async || {
+        let found = batch_record(storage, id).await;
+        found.finished_at.is_some().then_some(found)
+    })
+    .await
+}
+
+/// The members of a batch: total, pending, succeeded, failed, deleted.
+pub(super) fn tally(batch: &BatchRecord) -> [u64; 5] {
+    let &BatchRecord {
+        total,
+        succeeded,
+        failed,
+        deleted,
+        ..
+    } = batch;
+    [total, batch.pending(), succeeded, failed, deleted]
 }
 
 /// Stores one job, which is new, and answers its id.

@@ -1,0 +1,384 @@
+//! Batches: their members, their ends, and the batches around them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::tables::{Place, Tables};
+use crate::clock::later;
+use crate::error::{Error, Result};
+use crate::job::{BatchId, EventRecord, JobId, NewJob, ParentId, Rules, State};
+use crate::storage::{BatchRecord, Inserted, NewBatch, Retention, Verb};
+
+/// One that is not complete after this time never will be: who made it has died.
+const UNSEALED: TimeDelta = TimeDelta::hours(1);
+
+pub(super) type Batches = BTreeMap<BatchId, Batch>;
+
+/// One batch. Its counts are exact at any time: there is one writer.
+#[derive(Debug)]
+pub(super) struct Batch {
+    record: BatchRecord,
+    keep_for: Option<Duration>,
+    /// Members that have not been removed.
+    jobs: BTreeSet<JobId>,
+    batches: BTreeSet<BatchId>,
+}
+
+impl Batch {
+    fn of(&mut self, end: State) -> &mut u64 {
+        match end {
+            State::Failed => &mut self.record.failed,
+            State::Deleted => &mut self.record.deleted,
+            _ => &mut self.record.succeeded,
+        }
+    }
+
+    fn has_ended(&self) -> bool {
+        self.record.finished_at.is_some()
+    }
+
+    fn is_open(&self) -> bool {
+        !self.has_ended() && self.record.cancelled_at.is_none()
+    }
+
+    /// Whether its members wait for it to be complete.
+    fn is_unsealed(&self) -> bool {
+        self.record.sealed_at.is_none() && self.record.cancelled_at.is_none()
+    }
+}
+
+impl Tables {
+    pub(super) fn create_batch(
+        &mut self,
+        new: &NewBatch,
+        jobs: &[NewJob],
+        now: DateTime<Utc>,
+    ) -> Result<Vec<Inserted>> {
+        if self.batches.contains_key(&new.id) {
+            return self.insert(jobs, now);
+        }
+        if new.parent == Some(new.id) {
+            let id = new.id;
+            return Err(Error::Invalid(format!("batch {id} is a member of itself")));
+        }
+        if let Some(parent) = new.parent {
+            self.batch_is_open(parent)?;
+        }
+        let batch = Batch {
+            record: BatchRecord {
+                name: new.name.clone(),
+                parent: new.parent,
+                created_at: now,
+                sealed_at: new.sealed.then_some(now),
+                ..BatchRecord::new(new.id)
+            },
+            keep_for: new.keep_for,
+            jobs: BTreeSet::new(),
+            batches: BTreeSet::new(),
+        };
+        self.batches.insert(new.id, batch);
+        let answers = self.insert(jobs, now);
+        if answers.is_err() {
+            // The insert has written nothing; now this has not either.
+            self.batches.remove(&new.id);
+            return answers;
+        }
+        if let Some(parent) = new.parent.and_then(|parent| self.batches.get_mut(&parent)) {
+            parent.record.total += 1;
+            parent.batches.insert(new.id);
+        }
+        self.batch_may_end(new.id);
+        answers
+    }
+
+    /// A batch takes members: it is known, has not ended, and is not cancelled.
+    fn batch_is_open(&self, id: BatchId) -> Result<()> {
+        let batch = self.batches.get(&id).ok_or(Error::UnknownBatch(id))?;
+        if batch.is_open() {
+            return Ok(());
+        }
+        Err(Error::Invalid(if batch.has_ended() {
+            format!("batch {id} has ended: reopen it to add to it")
+        } else {
+            format!("batch {id} was cancelled: reopen it to add to it")
+        }))
+    }
+
+    /// What the rules of a new job say of batches holds: its own is open, those that it waits for are known
+    /// and none that it is in.
+    pub(super) fn batches_hold(&self, id: JobId, rules: &Rules) -> Result<()> {
+        if let Some(batch) = rules.batch {
+            self.batch_is_open(batch)?;
+        }
+        for parent in &rules.parents {
+            let ParentId::Batch(waited) = parent.of else {
+                continue;
+            };
+            if !self.batches.contains_key(&waited) {
+                return Err(Error::UnknownBatch(waited));
+            }
+            let mut around = rules.batch;
+            while let Some(batch) = around {
+                if batch == waited {
+                    return Err(Error::Invalid(format!(
+                        "job {id} waits for batch {waited}, which it is in: it would wait for itself"
+                    )));
+                }
+                around = self.batches.get(&batch).and_then(|it| it.record.parent);
+            }
+        }
+        Ok(())
+    }
+
+    /// A job that has just been stored joins its batch.
+    pub(super) fn join_batch(&mut self, id: JobId) {
+        if let Some(batch) = self.batch_of(id).and_then(|it| self.batches.get_mut(&it)) {
+            batch.record.total += 1;
+            batch.jobs.insert(id);
+        }
+    }
+
+    fn batch_of(&self, id: JobId) -> Option<BatchId> {
+        self.jobs.get(&id)?.rules.as_ref()?.batch
+    }
+
+    /// Whether a job's batch is not complete, so that it must not run.
+    pub(super) fn is_in_unsealed_batch(&self, id: JobId) -> bool {
+        let batch = self.batch_of(id).and_then(|it| self.batches.get(&it));
+        batch.is_some_and(Batch::is_unsealed)
+    }
+
+    /// A job has become final, which may end its batch.
+    pub(super) fn member_at_end(&mut self, id: JobId, end: State) {
+        if let Some(batch) = self.batch_of(id) {
+            self.count(batch, end);
+        }
+    }
+
+    fn count(&mut self, id: BatchId, end: State) {
+        if let Some(batch) = self.batches.get_mut(&id) {
+            *batch.of(end) += 1;
+            self.batch_may_end(id);
+        }
+    }
+
+    /// A job that had ended so is to run again.
+    pub(super) fn member_runs_again(&mut self, id: JobId, end: State) {
+        if let Some(batch) = self.batch_of(id) {
+            self.count_back(batch, end);
+        }
+    }
+
+    fn count_back(&mut self, id: BatchId, end: State) {
+        if let Some(batch) = self.batches.get_mut(&id) {
+            *batch.of(end) -= 1;
+            // With one less the outcome may be another: what was counted further up is what it was.
+            self.open_batch(id, Some(end));
+        }
+    }
+
+    /// Opens a batch that has ended, and those around it. `less` is the end of a member that no longer
+    /// counts in it.
+    fn open_batch(&mut self, id: BatchId, less: Option<State>) {
+        let Some(batch) = self.batches.get_mut(&id) else {
+            return;
+        };
+        if batch.record.finished_at.take().is_none() {
+            return;
+        }
+        let mut before = batch.record.clone();
+        if less == Some(State::Failed) {
+            before.failed += 1;
+        }
+        if let Some(parent) = before.parent {
+            self.count_back(parent, before.outcome());
+        }
+    }
+
+    /// Ends a batch that is complete and whose members are all final.
+    fn batch_may_end(&mut self, id: BatchId) {
+        let now = self.latest;
+        let Some(batch) = self.batches.get_mut(&id) else {
+            return;
+        };
+        if batch.has_ended() || batch.is_unsealed() || batch.record.pending() > 0 {
+            return;
+        }
+        batch.record.finished_at = Some(now);
+        let (outcome, parent) = (batch.record.outcome(), batch.record.parent);
+        self.dependencies.ended(ParentId::Batch(id), outcome);
+        if let Some(parent) = parent {
+            self.count(parent, outcome);
+        }
+    }
+
+    /// How a batch has ended, if it has.
+    pub(super) fn end_of_batch(&self, id: BatchId) -> Option<State> {
+        let batch = self.batches.get(&id)?;
+        batch.has_ended().then(|| batch.record.outcome())
+    }
+
+    pub(super) fn seal_batch(&mut self, id: BatchId, now: DateTime<Utc>) -> Result<()> {
+        let batch = self.batches.get_mut(&id).ok_or(Error::UnknownBatch(id))?;
+        if !batch.is_unsealed() {
+            return Ok(());
+        }
+        batch.record.sealed_at = Some(now);
+        for job in batch.jobs.clone() {
+            self.runs_if_ready(job, now);
+        }
+        self.batch_may_end(id);
+        Ok(())
+    }
+
+    pub(super) fn reopen_batch(&mut self, id: BatchId, now: DateTime<Utc>) -> Result<()> {
+        let batch = self.batches.get(&id).ok_or(Error::UnknownBatch(id))?;
+        if batch.is_open() {
+            return Ok(());
+        }
+        self.open_batch(id, None);
+        if let Some(batch) = self.batches.get_mut(&id) {
+            batch.record.cancelled_at = None;
+            batch.record.sealed_at.get_or_insert(now);
+        }
+        Ok(())
+    }
+
+    pub(super) fn cancel_batch(
+        &mut self,
+        id: BatchId,
+        actor: &str,
+        reason: Option<&str>,
+        now: DateTime<Utc>,
+    ) -> Result<u64> {
+        let batch = self.batches.get_mut(&id).ok_or(Error::UnknownBatch(id))?;
+        if !batch.is_open() {
+            return Ok(0);
+        }
+        batch.record.cancelled_at = Some(now);
+        let (jobs, batches) = (batch.jobs.clone(), batch.batches.clone());
+        let mut deleted = 0;
+        for inner in batches {
+            deleted += self.cancel_batch(inner, actor, reason, now).unwrap_or(0);
+        }
+        for job in jobs {
+            deleted += u64::from(self.cancel_member(job, actor, reason, now));
+        }
+        self.batch_may_end(id);
+        Ok(deleted)
+    }
+
+    fn cancel_member(
+        &mut self,
+        id: JobId,
+        actor: &str,
+        reason: Option<&str>,
+        now: DateTime<Utc>,
+    ) -> bool {
+        let Some(from) = self.jobs.get(&id).map(|job| job.state(now)) else {
+            return false;
+        };
+        if from.is_final() {
+            return false;
+        }
+        let why = match reason {
+            Some(reason) => format!("its batch was cancelled by {actor}: {reason}"),
+            None => format!("its batch was cancelled by {actor}"),
+        };
+        self.delete(id, why, now);
+        if from == State::Processing {
+            self.cancel(id);
+        }
+        if let Some(job) = self.jobs.get_mut(&id) {
+            let verb = Verb::Delete.as_str();
+            let mut event = EventRecord::new(id, now, verb, actor, (from, State::Deleted));
+            event.reason = reason.map(Into::into);
+            job.history.get_or_insert_default().events.push(event);
+        }
+        true
+    }
+
+    pub(super) fn batch(&self, id: BatchId) -> Option<BatchRecord> {
+        self.batches.get(&id).map(|batch| batch.record.clone())
+    }
+
+    /// A member is removed, with the time that it was to be kept.
+    pub(super) fn forget_member(&mut self, id: JobId) {
+        if let Some(batch) = self.batch_of(id).and_then(|it| self.batches.get_mut(&it)) {
+            batch.jobs.remove(&id);
+        }
+    }
+
+    /// Removes batches that were not complete in time, with all that is in them.
+    pub(super) fn remove_unsealed(&mut self, now: DateTime<Utc>) {
+        let late = |batch: &Batch| {
+            batch.is_unsealed() && batch.record.created_at.checked_add_signed(UNSEALED) <= Some(now)
+        };
+        let late: Vec<_> = self
+            .batches
+            .iter()
+            .filter(|(_, batch)| late(batch))
+            .map(|(&id, _)| id)
+            .collect();
+        for id in late {
+            self.batch_is_gone(id, "was not complete within 1 h and was removed", now);
+            let Some(batch) = self.batches.remove(&id) else {
+                continue;
+            };
+            for job in batch.jobs {
+                self.remove_member(job, now);
+            }
+            let Some(around) = batch.record.parent else {
+                continue;
+            };
+            if let Some(parent) = self.batches.get_mut(&around) {
+                parent.record.total -= 1;
+                parent.batches.remove(&id);
+                self.batch_may_end(around);
+            }
+        }
+    }
+
+    fn remove_member(&mut self, id: JobId, now: DateTime<Utc>) {
+        let Some(job) = self.jobs.get(&id) else {
+            return;
+        };
+        if !matches!(job.place, Place::Final(_)) {
+            self.lift(id);
+            self.finish(id, State::Deleted, now);
+        }
+        self.lift(id);
+        self.jobs.remove(&id);
+    }
+
+    /// Removes batches that have been kept long enough since they ended.
+    pub(super) fn remove_ended(&mut self, retention: &Retention, now: DateTime<Utc>) {
+        let over = |batch: &Batch| {
+            let keep = batch.keep_for.unwrap_or(match batch.record.outcome() {
+                State::Failed => retention.failed,
+                State::Deleted => retention.deleted,
+                _ => retention.succeeded,
+            });
+            let end = batch.record.finished_at;
+            end.is_some_and(|end| later(end, keep) <= now)
+        };
+        let over: Vec<_> = self
+            .batches
+            .iter()
+            .filter(|(_, batch)| over(batch))
+            .map(|(&id, _)| id)
+            .collect();
+        for id in over {
+            self.batch_is_gone(id, "failed and was removed", now);
+            self.batches.remove(&id);
+        }
+    }
+
+    /// Those that still wait for a batch that is removed wait in vain.
+    fn batch_is_gone(&mut self, id: BatchId, how: &str, now: DateTime<Utc>) {
+        let reason = format!("its batch {id} {how}");
+        self.parent_is_gone(ParentId::Batch(id), &reason, now);
+    }
+}

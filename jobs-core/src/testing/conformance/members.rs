@@ -1,0 +1,502 @@
+//! What is done to batches that are under way: members are added, run again, cancelled; by many at once.
+
+use std::time::Duration;
+
+use super::stage::{
+    Hand, LATER, after, after_batch, at_once, batch_record, becomes, ends, eventually, fail,
+    is_refused, job, member, members, order, record, retry, rules, state, store, store_batch,
+    store_one, store_this, succeed, tally,
+};
+use crate::error::Error;
+use crate::job::{BatchId, Condition, Due, JobId, NewJob, State};
+use crate::storage::{Answer, NewBatch, Refusal, StorageHandle, Verb};
+
+/// A batch that is complete, with so many members in queue `a`, and a job in `then` that waits for it.
+async fn batch_of(storage: &StorageHandle, n: usize, on: Condition) -> (BatchId, JobId) {
+    let id = BatchId::new();
+    let callback = after_batch("then", id, on);
+    let jobs = [members("a", id, n), vec![callback.clone()]].concat();
+    store_batch(storage, &NewBatch::new(id), &jobs).await;
+    (id, callback.id)
+}
+
+async fn cancel(storage: &StorageHandle, id: BatchId) -> u64 {
+    let gone = storage.cancel_batch(id, "ada", Some("a test")).await;
+    gone.expect("cancel_batch")
+}
+
+/// Members may be added to a batch that runs, and it ends after them too.
+pub async fn members_may_be_added_while_it_runs(storage: StorageHandle) {
+    let hand = Hand::hire(&storage).await;
+    let (id, callback) = batch_of(&storage, 1, Condition::Success).await;
+    let run = hand.take_one("a").await;
+    let added = store_this(&storage, member("b", id)).await;
+    assert_eq!(state(&storage, added).await, State::Enqueued);
+    hand.end(&run, succeed()).await;
+    let found = batch_record(&storage, id).await;
+    assert_eq!((tally(&found), found.finished_at), ([2, 1, 1, 0, 0], None));
+    assert_eq!(state(&storage, callback).await, State::Awaiting);
+    hand.end(&hand.take_one("b").await, succeed()).await;
+    assert_eq!(tally(&ends(&storage, id).await), [2, 0, 2, 0, 0]);
+    becomes(&storage, callback, State::Enqueued).await;
+    hand.take_one("then").await;
+}
+
+/// To a batch that has ended, or is cancelled, or that nobody knows, nothing can be added.
+pub async fn nothing_is_added_to_an_ended_batch(storage: StorageHandle) {
+    let hand = Hand::hire(&storage).await;
+    let (ended, _) = batch_of(&storage, 1, Condition::Any).await;
+    hand.end(&hand.take_one("a").await, succeed()).await;
+    ends(&storage, ended).await;
+    let (cancelled, _) = batch_of(&storage, 1, Condition::Any).await;
+    cancel(&storage, cancelled).await;
+    for closed in [ended, cancelled] {
+        let error = is_refused(&storage, &[job("a"), member("a", closed)]).await;
+        assert!(matches!(error, Error::Invalid(_)), "{error:?}");
+        let inner = BatchId::new();
+        let new = NewBatch {
+            parent: Some(closed),
+            ..NewBatch::new(inner)
+        };
+        let answer = storage.create_batch(&new, &members("a", inner, 1)).await;
+        assert!(matches!(answer, Err(Error::Invalid(_))), "{answer:?}");
+        assert!(storage.batch(inner).await.expect("batch").is_none());
+    }
+    let unknown = BatchId::new();
+    let error = is_refused(&storage, &[job("a"), member("a", unknown)]).await;
+    assert!(matches!(error, Error::UnknownBatch(id) if id == unknown));
+    hand.finds_nothing("a").await;
+}
+
+/// A member whose insert is sent again is counted once, also when the batch has ended.
+pub async fn a_repeated_member_is_counted_once(storage: StorageHandle) {
+    let hand = Hand::hire(&storage).await;
+    let (id, callback) = batch_of(&storage, 0, Condition::Deletion).await;
+    becomes(&storage, callback, State::Deleted).await;
+    storage.reopen_batch(id).await.expect("reopen_batch");
+    let new = member("a", id);
+    let insert = |_| {
+        let (storage, new) = (storage.clone(), new.clone());
+        async move { storage.insert(&[new]).await.expect("insert")[0].existing }
+    };
+    let answers = at_once((0..5).map(insert)).await;
+    assert_eq!(answers.iter().filter(|existing| !**existing).count(), 1);
+    assert_eq!(tally(&batch_record(&storage, id).await), [1, 1, 0, 0, 0]);
+    hand.end(&hand.take_one("a").await, succeed()).await;
+    ends(&storage, id).await;
+    assert!(storage.insert(&[new]).await.expect("insert")[0].existing);
+    assert_eq!(tally(&batch_record(&storage, id).await), [1, 0, 1, 0, 0]);
+}
+
+/// A batch that has ended takes members again when it is reopened, and ends once more; who has run by its
+/// first end is not run again.
+pub async fn a_reopened_batch_takes_members_again(storage: StorageHandle) {
+    let hand = Hand::hire(&storage).await;
+    let (id, callback) = batch_of(&storage, 1, Condition::Any).await;
+    storage.reopen_batch(id).await.expect("it is open");
+    hand.end(&hand.take_one("a").await, succeed()).await;
+    ends(&storage, id).await;
+    becomes(&storage, callback, State::Enqueued).await;
+    hand.end(&hand.take_one("then").await, succeed()).await;
+    storage.reopen_batch(id).await.expect("reopen_batch");
+    assert_eq!(batch_record(&storage, id).await.finished_at, None);
+    let second = store_this(&storage, after_batch("then", id, Condition::Success)).await;
+    store(&storage, &members("a", id, 2)).await;
+    let runs = hand.take("a", 2).await;
+    hand.end(&runs[0], succeed()).await;
+    storage.tick().await.expect("tick");
+    assert_eq!(state(&storage, second).await, State::Awaiting);
+    hand.end(&runs[1], succeed()).await;
+    assert_eq!(tally(&ends(&storage, id).await), [3, 0, 3, 0, 0]);
+    becomes(&storage, second, State::Enqueued).await;
+    assert_eq!(hand.take_one("then").await.id, second);
+    hand.finds_nothing("*").await;
+    let unknown = BatchId::new();
+    let error = storage
+        .reopen_batch(unknown)
+        .await
+        .expect_err("nobody knows it");
+    assert!(matches!(error, Error::UnknownBatch(id) if id == unknown));
+}
+
+/// When a member of an ended batch is requeued the batch is open until it is final again, and counts it
+/// as it ends then; what waited for a success runs when there is one.
+pub async fn a_requeued_member_opens_the_batch(storage: StorageHandle) {
+    let hand = Hand::hire(&storage).await;
+    let around = BatchId::new();
+    store_batch(
+        &storage,
+        &NewBatch::new(around),
+        &members("other", around, 1),
+    )
+    .await;
+    let id = BatchId::new();
+    let new = NewBatch {
+        parent: Some(around),
+        ..NewBatch::new(id)
+    };
+    let on = [Condition::Success, Condition::Failure, Condition::Any];
+    let waiting = on.map(|on| after_batch("then", id, on));
+    let jobs = [members("a", id, 2), waiting.to_vec()].concat();
+    store_batch(&storage, &new, &jobs).await;
+    let runs = hand.take("a", 2).await;
+    hand.end(&runs[0], succeed()).await;
+    hand.end(&runs[1], fail()).await;
+    assert_eq!(tally(&ends(&storage, id).await), [2, 0, 1, 1, 0]);
+    assert_eq!(
+        tally(&batch_record(&storage, around).await),
+        [2, 1, 0, 1, 0]
+    );
+    let failed = runs[1].id;
+    for n in 0..2 {
+        order(&storage, Verb::Requeue, failed).await;
+        let found = batch_record(&storage, id).await;
+        assert_eq!((tally(&found), found.finished_at), ([2, 1, 1, 0, 0], None));
+        assert_eq!(
+            tally(&batch_record(&storage, around).await),
+            [2, 2, 0, 0, 0]
+        );
+        let run = hand.take_one("a").await;
+        assert_eq!(run.id, failed);
+        hand.end(&run, if n == 0 { fail() } else { succeed() })
+            .await;
+        ends(&storage, id).await;
+    }
+    assert_eq!(tally(&ends(&storage, id).await), [2, 0, 2, 0, 0]);
+    assert_eq!(
+        tally(&batch_record(&storage, around).await),
+        [2, 1, 1, 0, 0]
+    );
+    for job in &waiting {
+        becomes(&storage, job.id, State::Enqueued).await;
+    }
+    let runs = hand.take("then", 3).await;
+    assert_eq!(hand.report(&runs, &succeed()).await, []);
+    order(&storage, Verb::Requeue, failed).await;
+    hand.end(&hand.take_one("a").await, succeed()).await;
+    ends(&storage, id).await;
+    hand.finds_nothing("then").await;
+}
+
+/// Cancelled, all that is not final is Deleted, what runs is cancelled, and what waits for the deletion
+/// runs once. The answer says how many were deleted.
+pub async fn a_cancelled_batch_deletes_what_is_left(storage: StorageHandle) {
+    let hand = Hand::hire(&storage).await;
+    let id = BatchId::new();
+    let parent = store_one(&storage, "p").await;
+    let mut awaiting = after("a", &[(parent, Condition::Success)]);
+    rules(&mut awaiting).batch = Some(id);
+    let mut later = member("a", id);
+    later.due = Due::In(LATER);
+    let waiting = [Condition::Deletion, Condition::Any, Condition::Success]
+        .map(|on| after_batch("then", id, on));
+    let own = [members("a", id, 4), vec![awaiting, later]].concat();
+    let jobs = [own.clone(), waiting.to_vec()].concat();
+    store_batch(&storage, &NewBatch::new(id), &jobs).await;
+    let runs = hand.take("a", 3).await;
+    hand.end(&runs[0], succeed()).await;
+    hand.end(&runs[1], retry(LATER)).await;
+    assert_eq!(cancel(&storage, id).await, 5);
+    let found = ends(&storage, id).await;
+    assert_eq!(
+        (tally(&found), found.outcome()),
+        ([6, 0, 1, 0, 5], State::Deleted)
+    );
+    assert!(found.cancelled_at.is_some());
+    for new in own.iter().filter(|new| new.id != runs[0].id) {
+        let found = record(&storage, new.id).await;
+        assert_eq!(found.state, State::Deleted);
+        let reason = "its batch was cancelled by ada: a test";
+        assert_eq!(found.reason.as_deref(), Some(reason));
+        let events = storage.events(new.id).await.expect("events");
+        assert_eq!(events.len(), 1);
+        assert_eq!(
+            (events[0].verb.as_str(), events[0].actor.as_str()),
+            ("delete", "ada")
+        );
+        assert_eq!(events[0].reason.as_deref(), Some("a test"));
+        assert_eq!(events[0].to, State::Deleted);
+    }
+    hand.is_refused(&runs[2], succeed(), Refusal::Superseded)
+        .await;
+    let gone = storage.revoked(&[(runs[2].id, runs[2].run)]).await;
+    assert_eq!(gone.expect("revoked"), [runs[2].id]);
+    for job in &waiting[..2] {
+        becomes(&storage, job.id, State::Enqueued).await;
+    }
+    let found = becomes(&storage, waiting[2].id, State::Deleted).await;
+    assert_eq!(found.reason, Some(format!("its batch {id} was cancelled")));
+    assert_eq!(cancel(&storage, id).await, 0);
+    let runs = hand.take("then", 2).await;
+    assert_eq!(hand.report(&runs, &succeed()).await, []);
+    hand.end(&hand.take_one("p").await, succeed()).await;
+    storage.tick().await.expect("tick");
+    hand.finds_nothing("*").await;
+}
+
+/// A batch that has ended is not cancelled, and one that nobody knows is an error.
+pub async fn an_ended_batch_is_not_cancelled(storage: StorageHandle) {
+    let hand = Hand::hire(&storage).await;
+    let (id, callback) = batch_of(&storage, 1, Condition::Success).await;
+    hand.end(&hand.take_one("a").await, succeed()).await;
+    ends(&storage, id).await;
+    assert_eq!(cancel(&storage, id).await, 0);
+    let found = batch_record(&storage, id).await;
+    assert_eq!(
+        (found.cancelled_at, found.outcome()),
+        (None, State::Succeeded)
+    );
+    becomes(&storage, callback, State::Enqueued).await;
+    let error = storage.cancel_batch(BatchId::new(), "ada", None).await;
+    assert!(matches!(error, Err(Error::UnknownBatch(_))), "{error:?}");
+}
+
+/// With a batch those in it are cancelled, also when it is not complete.
+pub async fn batches_in_it_are_cancelled_too(storage: StorageHandle) {
+    let [outer, inner, done] = [(); 3].map(|()| BatchId::new());
+    let hand = Hand::hire(&storage).await;
+    let new = NewBatch {
+        sealed: false,
+        ..NewBatch::new(outer)
+    };
+    let callback = after_batch("then", outer, Condition::Deletion);
+    let jobs = [members("a", outer, 2), vec![callback.clone()]].concat();
+    store_batch(&storage, &new, &jobs).await;
+    let within = |id| NewBatch {
+        parent: Some(outer),
+        ..NewBatch::new(id)
+    };
+    store_batch(&storage, &within(inner), &members("b", inner, 3)).await;
+    store_batch(&storage, &within(done), &members("c", done, 1)).await;
+    hand.end(&hand.take_one("c").await, succeed()).await;
+    ends(&storage, done).await;
+    assert_eq!(cancel(&storage, outer).await, 5);
+    let found = ends(&storage, inner).await;
+    assert_eq!(
+        (tally(&found), found.outcome()),
+        ([3, 0, 0, 0, 3], State::Deleted)
+    );
+    let found = ends(&storage, outer).await;
+    assert_eq!(tally(&found), [4, 0, 1, 0, 3]);
+    assert_eq!(ends(&storage, done).await.outcome(), State::Succeeded);
+    storage.seal_batch(outer).await.expect("it is cancelled");
+    hand.finds_nothing("a").await;
+    becomes(&storage, callback.id, State::Enqueued).await;
+}
+
+/// A cancelled batch may be reopened, too.
+pub async fn a_cancelled_batch_may_be_reopened(storage: StorageHandle) {
+    let hand = Hand::hire(&storage).await;
+    let (id, callback) = batch_of(&storage, 2, Condition::Success).await;
+    assert_eq!(cancel(&storage, id).await, 2);
+    ends(&storage, id).await;
+    becomes(&storage, callback, State::Deleted).await;
+    storage.reopen_batch(id).await.expect("reopen_batch");
+    let found = batch_record(&storage, id).await;
+    assert_eq!((found.finished_at, found.cancelled_at), (None, None));
+    store_this(&storage, member("a", id)).await;
+    hand.end(&hand.take_one("a").await, succeed()).await;
+    let found = ends(&storage, id).await;
+    assert_eq!(
+        (tally(&found), found.outcome()),
+        ([3, 0, 1, 0, 2], State::Succeeded)
+    );
+}
+
+/// Whatever door a member ends by, it is counted: an operator, a death, a parent.
+pub async fn every_end_of_a_member_counts(storage: StorageHandle) {
+    let id = BatchId::new();
+    let parent = store_one(&storage, "p").await;
+    let mut orphan = after("o", &[(parent, Condition::Success)]);
+    rules(&mut orphan).batch = Some(id);
+    let jobs = [vec![orphan, member("deleted", id)], members("a", id, 1)].concat();
+    store_batch(&storage, &NewBatch::new(id), &jobs).await;
+    order(&storage, Verb::Delete, jobs[1].id).await;
+    assert_eq!(tally(&batch_record(&storage, id).await), [3, 2, 0, 0, 1]);
+    order(&storage, Verb::Delete, parent).await;
+    becomes(&storage, jobs[0].id, State::Deleted).await;
+    assert_eq!(tally(&batch_record(&storage, id).await), [3, 1, 0, 0, 2]);
+    for _ in 0..3 {
+        let hand = Hand::hire(&storage).await;
+        let run = hand.take_one("a").await;
+        let noted = storage.suspect(hand.id, Some(run.id)).await;
+        noted.expect("suspect");
+        assert_eq!(batch_record(&storage, id).await.finished_at, None);
+        hand.dies().await;
+    }
+    let found = ends(&storage, id).await;
+    assert_eq!(
+        (tally(&found), found.outcome()),
+        ([3, 0, 0, 1, 2], State::Failed)
+    );
+    let mut stillborn = after("o", &[(parent, Condition::Success)]);
+    let late = BatchId::new();
+    rules(&mut stillborn).batch = Some(late);
+    store_batch(&storage, &NewBatch::new(late), &[stillborn]).await;
+    assert_eq!(tally(&ends(&storage, late).await), [1, 0, 0, 0, 1]);
+}
+
+/// A member that is stored at the moment when the last one ends is either refused, or the batch ends
+/// after it.
+pub async fn adding_and_ending_at_once_agree(storage: StorageHandle) {
+    for _ in 0..40 {
+        let hand = Hand::hire(&storage).await;
+        let (id, callback) = batch_of(&storage, 1, Condition::Any).await;
+        let run = hand.take_one("a").await;
+        let add = |_| {
+            let storage = storage.clone();
+            tokio::spawn(async move {
+                match storage.insert(&[member("late", id)]).await {
+                    Ok(_) => 1,
+                    Err(Error::Invalid(_)) => 0,
+                    Err(other) => panic!("{other:?}"),
+                }
+            })
+        };
+        let adds: Vec<_> = (0..3).map(add).collect();
+        hand.end(&run, succeed()).await;
+        let mut added = 0;
+        for add in adds {
+            added += add.await.expect("the client is well");
+        }
+        if added > 0 {
+            assert_eq!(state(&storage, callback).await, State::Awaiting);
+            assert_eq!(batch_record(&storage, id).await.finished_at, None);
+            let runs = hand.take("late", added).await;
+            assert_eq!(hand.report(&runs, &succeed()).await, []);
+        }
+        let found = ends(&storage, id).await;
+        assert_eq!(tally(&found), [1 + added as u64, 0, 1 + added as u64, 0, 0]);
+        becomes(&storage, callback, State::Enqueued).await;
+        hand.end(&hand.take_one("then").await, succeed()).await;
+        hand.finds_nothing("*").await;
+    }
+}
+
+/// Four workers, members that add members, fail, are retried, lost and sent twice: each is counted once,
+/// and what waits for the batch runs once, after the last.
+pub async fn a_batch_is_exact_under_many_hands(storage: StorageHandle) {
+    let (id, callback) = batch_of(&storage, 200, Condition::Failure).await;
+    let work = |seed| {
+        let storage = storage.clone();
+        tokio::spawn(async move {
+            let mut luck = fastrand::Rng::with_seed(seed);
+            let mut hand = Hand::hire(&storage).await;
+            let (mut added, mut failed, mut idle) = (0, 0, 0);
+            while idle < 10 {
+                let runs = hand.ask(&[("a", 8)], 8).await;
+                idle = if runs.is_empty() { idle + 1 } else { 0 };
+                if luck.u8(..20) == 0 {
+                    hand.dies().await;
+                    hand = Hand::hire(&storage).await;
+                    continue;
+                }
+                let mut ends = Vec::new();
+                for run in &runs {
+                    if luck.u8(..5) == 0 {
+                        store_this(&storage, member("a", id)).await;
+                        added += 1;
+                    }
+                    let fails = luck.u8(..10) == 0;
+                    failed += u64::from(fails);
+                    ends.push(run.ended(match luck.u8(..4) {
+                        _ if fails => fail(),
+                        0 => retry(Duration::ZERO),
+                        _ => succeed(),
+                    }));
+                }
+                assert_eq!(hand.send(ends.clone(), Vec::new()).await, []);
+                let again = hand.send(ends, super::stage::claims(&runs)).await;
+                assert!(again.iter().all(|no| no.why == Refusal::AlreadySettled));
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+            (added, failed)
+        })
+    };
+    let (mut added, mut failed) = (0, 0);
+    for one in (0..4).map(work).collect::<Vec<_>>() {
+        let (more, bad) = one
+            .await
+            .unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()));
+        added += more;
+        failed += bad;
+    }
+    let hand = Hand::hire(&storage).await;
+    eventually("all members are final", async || {
+        let runs = hand.ask(&[("a", 50)], 50).await;
+        assert_eq!(hand.report(&runs, &succeed()).await, []);
+        let found = batch_record(&storage, id).await;
+        found.finished_at.is_some().then_some(())
+    })
+    .await;
+    let found = ends(&storage, id).await;
+    let total = 200 + added;
+    let lost = found.failed - failed;
+    assert!(lost < 20, "few are Failed because their workers died");
+    let wanted = [total, 0, total - found.failed, found.failed, 0];
+    assert_eq!(tally(&found), wanted);
+    assert_eq!(storage.counts().await.expect("counts").failed, found.failed);
+    becomes(
+        &storage,
+        callback,
+        if found.failed > 0 {
+            State::Enqueued
+        } else {
+            State::Deleted
+        },
+    )
+    .await;
+}
+
+/// Two who cancel the same batch, while its members end, delete each of the others once.
+pub async fn cancelling_and_ending_at_once_agree(storage: StorageHandle) {
+    for _ in 0..10 {
+        let hand = Hand::hire(&storage).await;
+        let (id, callback) = batch_of(&storage, 60, Condition::Any).await;
+        let runs = hand.take("a", 30).await;
+        let cancels = (0..2).map(|_| {
+            let storage = storage.clone();
+            tokio::spawn(async move { cancel(&storage, id).await })
+        });
+        let cancels: Vec<_> = cancels.collect();
+        let mut succeeded = 0;
+        for some in runs.chunks(5) {
+            let refused = hand.report(some, &succeed()).await;
+            succeeded += (some.len() - refused.len()) as u64;
+        }
+        let mut deleted = 0;
+        for cancel in cancels {
+            deleted += cancel.await.expect("the operator is well");
+        }
+        let found = ends(&storage, id).await;
+        assert_eq!(tally(&found), [60, 0, succeeded, 0, deleted]);
+        assert_eq!(found.total, succeeded + deleted);
+        becomes(&storage, callback, State::Enqueued).await;
+        hand.end(&hand.take_one("then").await, succeed()).await;
+        hand.finds_nothing("*").await;
+        assert_eq!(storage.counts().await.expect("counts").unfinished(), 0);
+    }
+}
+
+/// An operator's deletion of a member that is requeued later counts once each way.
+pub async fn deleting_and_requeueing_a_member_balances(storage: StorageHandle) {
+    let hand = Hand::hire(&storage).await;
+    let (id, callback) = batch_of(&storage, 2, Condition::Success).await;
+    let run = hand.take_one("a").await;
+    let one: NewJob = member("b", id);
+    store(&storage, std::slice::from_ref(&one)).await;
+    for _ in 0..3 {
+        let answer = order(&storage, Verb::Delete, one.id).await;
+        assert!(matches!(answer, Answer::Done { .. }));
+        assert_eq!(tally(&batch_record(&storage, id).await), [3, 2, 0, 0, 1]);
+        order(&storage, Verb::Requeue, one.id).await;
+        assert_eq!(tally(&batch_record(&storage, id).await), [3, 3, 0, 0, 0]);
+    }
+    hand.end(&run, succeed()).await;
+    let runs = [hand.take_one("a").await, hand.take_one("b").await];
+    for run in &runs {
+        hand.end(run, succeed()).await;
+    }
+    assert_eq!(tally(&ends(&storage, id).await), [3, 0, 3, 0, 0]);
+    becomes(&storage, callback, State::Enqueued).await;
+}
