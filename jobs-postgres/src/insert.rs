@@ -3,8 +3,8 @@
 use std::collections::HashSet;
 
 use chrono::{DateTime, Utc};
-use jobs_core::job::{Due, NewJob};
-use jobs_core::storage::Inserted;
+use jobs_core::job::{ClaimId, Due, NewJob, WorkerId};
+use jobs_core::storage::{HandedOver, Inserted};
 use jobs_core::{Error, Result};
 use sqlx::Row;
 use uuid::Uuid;
@@ -36,6 +36,44 @@ pub(crate) async fn insert(store: &Store, jobs: &[NewJob]) -> Result<Vec<Inserte
     store.lanes.announced(&lanes);
     store.wakes.stored(store, jobs);
     Ok(answers(jobs, &existing))
+}
+
+/// Stores jobs together with a claim for them. `None` if that could not be done, or if the answer was
+/// lost: whoever inserts them then finds out.
+pub(crate) async fn insert_taken(
+    store: &Store,
+    jobs: &[NewJob],
+    worker: WorkerId,
+    claim: ClaimId,
+) -> Result<Option<HandedOver>> {
+    let lanes = store.lanes.unannounced(jobs);
+    let statement = store.statement(&store.sql.insert_taken);
+    let statement = bind_plain(statement, jobs)
+        .bind(lanes.iter().map(|(queue, _)| &**queue).collect::<Vec<_>>())
+        .bind(worker.as_uuid())
+        .bind(claim.as_uuid())
+        .bind(
+            lanes
+                .iter()
+                .map(|(_, priority)| *priority)
+                .collect::<Vec<_>>(),
+        );
+    let asked = Utc::now();
+    let row = match store.row(&doing(jobs), statement).await {
+        Ok(row) => row,
+        Err(failure) if is_duplicate(&failure) || may_be_stored(&failure) => return Ok(None),
+        Err(failure) => return Err(failure.into()),
+    };
+    let due_at = row.get("now");
+    store.clock.learn(asked, due_at);
+    store.lanes.announced(&lanes);
+    let taken = if row.get("taken") {
+        jobs.iter().map(|job| job.id).collect()
+    } else {
+        store.wakes.stored(store, jobs);
+        Vec::new()
+    };
+    Ok(Some(HandedOver { taken, due_at }))
 }
 
 pub(crate) fn answers(jobs: &[NewJob], existing: &HashSet<Uuid>) -> Vec<Inserted> {
@@ -140,10 +178,24 @@ pub(crate) fn bind(statement: Statement, jobs: &[NewJob], lanes: &[(String, i16)
     let optional = |wanted: bool| if wanted { jobs } else { &[] };
     let any_at = jobs.iter().any(|job| matches!(job.due, Due::At(_)));
     let any_in = jobs.iter().any(|job| matches!(job.due, Due::In(_)));
-    let any_options = jobs.iter().any(|job| !job.options.is_default());
-    let options: Vec<_> = optional(any_options).iter().map(options_text).collect();
     let due_at: Vec<_> = optional(any_at).iter().map(due_at).collect();
     let due_in: Vec<_> = optional(any_in).iter().map(due_in).collect();
+    bind_plain(statement, jobs)
+        .bind(due_at)
+        .bind(due_in)
+        .bind(lanes.iter().map(|(queue, _)| &**queue).collect::<Vec<_>>())
+        .bind(
+            lanes
+                .iter()
+                .map(|(_, priority)| *priority)
+                .collect::<Vec<_>>(),
+        )
+}
+
+/// The parameters that all jobs have, and their options.
+fn bind_plain(statement: Statement, jobs: &[NewJob]) -> Statement {
+    let any_options = jobs.iter().any(|job| !job.options.is_default());
+    let options = if any_options { jobs } else { &[] };
     statement
         .bind(jobs.iter().map(|job| job.id.as_uuid()).collect::<Vec<_>>())
         .bind(jobs.iter().map(|job| &*job.kind).collect::<Vec<_>>())
@@ -154,16 +206,7 @@ pub(crate) fn bind(statement: Statement, jobs: &[NewJob], lanes: &[(String, i16)
                 .collect::<Vec<_>>(),
         )
         .bind(jobs.iter().map(|job| &*job.args).collect::<Vec<_>>())
-        .bind(options)
-        .bind(due_at)
-        .bind(due_in)
-        .bind(lanes.iter().map(|(queue, _)| &**queue).collect::<Vec<_>>())
-        .bind(
-            lanes
-                .iter()
-                .map(|(_, priority)| *priority)
-                .collect::<Vec<_>>(),
-        )
+        .bind(options.iter().map(options_text).collect::<Vec<_>>())
 }
 
 fn options_text(job: &NewJob) -> Option<String> {

@@ -50,11 +50,12 @@ use std::time::Duration;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use jobs_core::Result;
-use jobs_core::job::{AttemptRecord, EventRecord, JobId, JobRecord, NewJob, WorkerId};
+use jobs_core::job::{AttemptRecord, ClaimId, EventRecord, JobId, JobRecord, NewJob, WorkerId};
 use jobs_core::storage::{
-    Answer, Beat, ClaimRequest, Claimed, Command, Control, ControlEvent, Controls, Flush, Inserted,
-    Inspect, JobFilter, JobPage, Orders, Presence, QueueRecord, Refused, RescueRequest, Rescued,
-    Retention, StatRecord, StateCounts, Storage, Wake, WorkerInfo, WorkerRecord,
+    Answer, Beat, ClaimRequest, Claimed, Command, Control, ControlEvent, Controls, Flush,
+    HandedOver, Inserted, Inspect, JobFilter, JobPage, Orders, Presence, QueueRecord, Refused,
+    RescueRequest, Rescued, Retention, StatRecord, StateCounts, Storage, Wake, WorkerInfo,
+    WorkerRecord,
 };
 use tokio::sync::broadcast;
 
@@ -111,6 +112,15 @@ impl Storage for PgStorage {
 
     async fn insert(&self, jobs: &[NewJob]) -> Result<Vec<Inserted>> {
         insert::insert(&self.store, jobs).await
+    }
+
+    async fn insert_taken(
+        &self,
+        jobs: &[NewJob],
+        worker: WorkerId,
+        claim: ClaimId,
+    ) -> Result<Option<HandedOver>> {
+        insert::insert_taken(&self.store, jobs, worker, claim).await
     }
 
     async fn claim(&self, request: &ClaimRequest) -> Result<Claimed> {

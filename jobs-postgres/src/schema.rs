@@ -106,6 +106,7 @@ statements! {
     give_back
     insert
     insert_again
+    insert_taken
     job
     job_page
     job_page_claim

@@ -6,6 +6,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use super::finished::{Finished, Watch};
+use super::handover::Takers;
 use super::{Inspect, Storage};
 use crate::job::JobId;
 
@@ -22,6 +23,7 @@ pub struct StorageHandle(Arc<Door>);
 struct Door {
     storage: Box<dyn Storage>,
     finished: Finished,
+    takers: Takers,
 }
 
 impl StorageHandle {
@@ -30,6 +32,7 @@ impl StorageHandle {
         Self(Arc::new(Door {
             storage: Box::new(storage),
             finished: Finished::default(),
+            takers: Takers::default(),
         }))
     }
 
@@ -52,6 +55,10 @@ impl StorageHandle {
     /// How many jobs somebody in this process waits for.
     pub(crate) fn watched(&self) -> u32 {
         self.0.finished.watched()
+    }
+
+    pub(super) fn takers(&self) -> &Takers {
+        &self.0.takers
     }
 
     pub(super) fn finished(&self) -> &Finished {

@@ -17,6 +17,7 @@ mod check;
 mod control;
 mod finished;
 mod handle;
+mod handover;
 mod inspect;
 mod limit;
 mod memory;
@@ -33,7 +34,7 @@ use chrono::{DateTime, Utc};
 use tokio::sync::broadcast;
 
 use crate::error::Result;
-use crate::job::{BatchId, JobId, LimitRule, NewJob, WorkerId};
+use crate::job::{BatchId, ClaimId, JobId, LimitRule, NewJob, WorkerId};
 
 pub use batch::{BatchRecord, NewBatch};
 pub use check::{check_limit, check_rules};
@@ -41,6 +42,7 @@ pub use control::{
     Control, ControlEvent, ControlVerb, Controls, OrderRecord, Pause, PauseRecord, Scope,
 };
 pub use handle::StorageHandle;
+pub(crate) use handover::Taker;
 pub use inspect::{
     Inspect, JobFilter, JobPage, QueueRecord, StatRecord, StateCounts, WorkerRecord,
 };
@@ -48,9 +50,9 @@ pub use limit::{LimitRecord, Start};
 pub use memory::MemoryStorage;
 pub(crate) use observed::RETRY_FOR;
 pub use request::{
-    Answer, Beat, ClaimRequest, Claimed, ClaimedJob, Command, Flush, Inserted, Orders, Presence,
-    QueueShare, Refusal, Refused, RescueRequest, Rescued, Retention, Settlement, Verb, Wake,
-    WorkerInfo,
+    Answer, Beat, ClaimRequest, Claimed, ClaimedJob, Command, Flush, HandedOver, Inserted, Orders,
+    Presence, QueueShare, Refusal, Refused, RescueRequest, Rescued, Retention, Settlement, Verb,
+    Wake, WorkerInfo,
 };
 pub use within::Within;
 
@@ -99,6 +101,23 @@ pub trait Storage: Inspect + Any + Send + Sync + 'static {
     /// A due time counts from the insert, also for jobs that have to wait for others: what becomes ready
     /// later than it is due is due when it becomes ready.
     async fn insert(&self, jobs: &[NewJob]) -> Result<Vec<Inserted>>;
+
+    /// Stores new jobs, which are due now and without rules, together with a claim of this worker for them,
+    /// in one step: as if the worker had claimed them right after the insert. What is paused (its queue or
+    /// kind), or all of them if the worker is not among the living, gets a ticket instead.
+    ///
+    /// `None` says that nothing was done, or that the answer was lost, or that a job was stored already: the
+    /// caller then inserts them, and the claim counts as one in doubt. A storage that gains nothing by it
+    /// always answers so.
+    async fn insert_taken(
+        &self,
+        jobs: &[NewJob],
+        worker: WorkerId,
+        claim: ClaimId,
+    ) -> Result<Option<HandedOver>> {
+        let _ = (jobs, worker, claim);
+        Ok(None)
+    }
 
     /// Takes due jobs that are not paused, in order, and gives them to the worker under the claim that the
     /// request names. Never waits for anybody. The answer may be short, or empty,

@@ -13,11 +13,11 @@ use tokio::time::Instant;
 use tracing::{Instrument, debug_span, field, warn};
 
 use super::{
-    Answer, Beat, ClaimRequest, Claimed, Command, Control, Flush, Inserted, NewBatch, Orders,
-    Presence, Refused, RescueRequest, Rescued, Retention, Start, StorageHandle, WorkerInfo,
+    Answer, Beat, ClaimRequest, Claimed, Command, Control, Flush, HandedOver, Inserted, NewBatch,
+    Orders, Presence, Refused, RescueRequest, Rescued, Retention, Start, StorageHandle, WorkerInfo,
 };
 use crate::error::{Error, Result};
-use crate::job::{BatchId, JobId, LimitRule, NewJob, WorkerId};
+use crate::job::{BatchId, ClaimId, JobId, LimitRule, NewJob, WorkerId};
 use crate::lifecycle::Transition;
 
 /// How long an insert is tried again by default.
@@ -44,9 +44,27 @@ impl StorageHandle {
         jobs: &[NewJob],
         retry_for: Duration,
     ) -> Result<Vec<Inserted>> {
+        // An error of this is none of the insert's: what was not done, or nobody knows of, is done below.
+        if let Ok(Some(inserted)) = self.hand_over(jobs).await {
+            return Ok(inserted);
+        }
         let again = |error: &Error| error.is_transient().then_some(retry_for);
         self.observe("insert", jobs.len(), again, || (**self).insert(jobs))
             .await
+    }
+
+    /// Stores new jobs together with a claim for them.
+    pub async fn insert_taken(
+        &self,
+        jobs: &[NewJob],
+        worker: WorkerId,
+        claim: ClaimId,
+    ) -> Result<Option<HandedOver>> {
+        let never = |_: &Error| None;
+        self.observe("insert_taken", jobs.len(), never, || {
+            (**self).insert_taken(jobs, worker, claim)
+        })
+        .await
     }
 
     /// Takes due jobs for a worker.

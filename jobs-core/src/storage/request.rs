@@ -7,7 +7,8 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::job::{
-    ClaimId, Due, JobId, Priority, QueueOrder, QueuePattern, Rules, State, StoredOptions, WorkerId,
+    ClaimId, Due, JobId, NewJob, Priority, QueueOrder, QueuePattern, Rules, State, StoredOptions,
+    WorkerId,
 };
 use crate::lifecycle::{Transition, is_last_chance};
 
@@ -62,6 +63,15 @@ pub struct QueueShare {
     pub limit: usize,
 }
 
+/// What became of jobs that were stored and taken in one step.
+#[derive(Clone, Debug)]
+pub struct HandedOver {
+    /// Those that the worker has now, in the order of the request. The others wait in their queues.
+    pub taken: Vec<JobId>,
+    /// When all of them were due.
+    pub due_at: DateTime<Utc>,
+}
+
 /// What a claim got.
 #[derive(Clone, Debug, Default)]
 pub struct Claimed {
@@ -76,6 +86,24 @@ pub struct Claimed {
 }
 
 impl ClaimedJob {
+    /// A job that has just been stored, as the worker gets it that takes it at once.
+    pub(crate) fn fresh(job: &NewJob, due_at: DateTime<Utc>) -> Self {
+        let options = Some(&job.options).filter(|options| !options.is_default());
+        Self {
+            id: job.id,
+            kind: job.kind.as_ref().into(),
+            args: job.args.clone(),
+            queue: job.queue.as_ref().into(),
+            priority: job.priority,
+            options: options.map(|options| Box::new(options.clone())),
+            rules: None,
+            attempt: 0,
+            lost: 0,
+            run: 0,
+            due_at,
+        }
+    }
+
     /// The same without the arguments, which may be large.
     pub fn without_args(&self) -> Self {
         Self {

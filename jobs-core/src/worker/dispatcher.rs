@@ -28,7 +28,7 @@ const MOST: usize = 1_000;
 
 /// How long the dispatcher waits for a hint before it asks when the next job falls due: a busy queue
 /// gives one sooner, and then the question would have been for nothing.
-const BEFORE_ASKING: Duration = Duration::from_millis(5);
+const BEFORE_ASKING: Duration = Duration::from_millis(20);
 
 /// How long a job may be held unstarted while every slot is busy.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -43,6 +43,8 @@ pub(super) struct Appetite {
     pub(super) notify: Notify,
     /// There is more to be had, and nothing to put it in.
     hungry: AtomicBool,
+    /// The queues were empty when last looked at: jobs that are stored now may come straight here.
+    pub(super) dry: AtomicBool,
     /// "Little" is this many.
     low_water: AtomicUsize,
     /// Jobs that have ended since the start.
@@ -118,6 +120,7 @@ impl Dispatcher {
             }
             self.rest(&mut wake).await;
         }
+        self.crew.appetite.dry.store(false, Ordering::Release);
     }
 
     /// How many jobs to ask for now; 0 if there is nowhere to put them, or it is not worth a claim yet.
@@ -144,6 +147,7 @@ impl Dispatcher {
     }
 
     async fn fill(&mut self, room: usize) {
+        self.crew.appetite.dry.store(false, Ordering::Release);
         let shares = self.crew.queues.shares(room, fastrand::f64);
         let got = match self.claim(room, shares).await {
             Ok(got) => got,
@@ -161,6 +165,7 @@ impl Dispatcher {
         self.pause = Duration::ZERO;
         self.asked = false;
         if !self.more {
+            self.crew.appetite.dry.store(true, Ordering::Release);
             self.look_at = Instant::now() + jittered(self.crew.config.poll_interval);
         }
     }

@@ -67,6 +67,8 @@ impl Ord for Ranked {
 struct State {
     jobs: BinaryHeap<Ranked>,
     runners: usize,
+    /// Slots that are kept free for jobs on their way here.
+    reserved: usize,
     seq: u64,
     /// No runner may take anything: the worker has lost touch with its storage, or is shutting down.
     closed: bool,
@@ -118,6 +120,22 @@ impl Held {
         self.state
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// Keeps slots free for jobs on their way here, if they could start at once.
+    pub(super) fn reserve(&self, jobs: usize) -> bool {
+        let mut state = self.lock();
+        let busy = state.runners + state.reserved + jobs > self.slots;
+        let ready = !state.closed && state.jobs.is_empty() && !busy;
+        if ready {
+            state.reserved += jobs;
+        }
+        ready
+    }
+
+    /// The jobs are here, or will not come.
+    pub(super) fn end_reservation(&self, jobs: usize) {
+        self.lock().reserved -= jobs;
     }
 
     /// Puts jobs down, each with its rank; answers how many runners to start.
@@ -188,7 +206,7 @@ impl Held {
         let too_many = state.apart.len().saturating_sub(MOST_APART);
         (
             state.jobs.len() + too_many,
-            self.slots.saturating_sub(state.runners),
+            self.slots.saturating_sub(state.runners + state.reserved),
         )
     }
 

@@ -11,6 +11,7 @@ use super::builder::WorkerBuilder;
 use super::crew::{Crew, Setup};
 use super::dispatcher::Dispatcher;
 use super::executor::released;
+use super::handover::Offer;
 use super::heartbeat::{Pulse, beat};
 use super::revocation;
 use super::running::Cancelled;
@@ -19,7 +20,7 @@ use crate::error::Result;
 use crate::job::WorkerId;
 use crate::lifecycle::RetryPolicy;
 use crate::maintenance::{keep_up, rescue_the_dead};
-use crate::storage::{StorageHandle, WorkerInfo};
+use crate::storage::{StorageHandle, Taker, WorkerInfo};
 
 /// How long a stopping worker tries to write down its last outcomes when the storage is away.
 const LAST_WORDS: Duration = Duration::from_secs(10);
@@ -150,6 +151,7 @@ struct Incarnation {
     heartbeat: JoinHandle<Pulse>,
     settler: JoinHandle<()>,
     rounds: Vec<JoinHandle<()>>,
+    offer: Arc<dyn Taker>,
 }
 
 impl Incarnation {
@@ -170,6 +172,7 @@ impl Incarnation {
         ];
         let heartbeat = tokio::spawn(beat(Arc::clone(&crew), quiet.clone()));
         let settler = tokio::spawn(Arc::clone(&crew.settler).run());
+        let offer = Offer::make(&crew);
         Ok(Self {
             crew,
             halt,
@@ -177,6 +180,7 @@ impl Incarnation {
             heartbeat,
             settler,
             rounds,
+            offer,
         })
     }
 
@@ -203,8 +207,10 @@ impl Incarnation {
             heartbeat,
             settler,
             rounds,
+            offer,
         } = self;
         halt.cancel();
+        drop(offer);
         crew.held.set_closed(true);
         for taken in crew.held.take_if(|_| true) {
             crew.settle_unstarted(&taken, released("its worker was shut down"));

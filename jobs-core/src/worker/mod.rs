@@ -10,6 +10,7 @@ mod config;
 mod crew;
 mod dispatcher;
 mod executor;
+mod handover;
 mod heartbeat;
 mod held;
 mod incarnation;

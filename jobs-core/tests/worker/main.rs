@@ -1,6 +1,8 @@
 //! The worker, on the memory storage: a module per topic.
 
 mod cancelling;
+
+mod handover;
 mod logs;
 mod losing;
 mod order;

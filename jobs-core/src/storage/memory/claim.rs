@@ -7,11 +7,11 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use super::control::Stopped;
-use super::tables::{Claim, Place, Tables};
+use super::tables::{Claim, Job, Place, Tables};
 use super::tickets::{Lane, Lanes};
 use crate::error::{Error, Result};
-use crate::job::{JobId, Priority, WorkerId};
-use crate::storage::{ClaimRequest, Claimed, ClaimedJob, QueueShare};
+use crate::job::{ClaimId, JobId, NewJob, Priority, WorkerId};
+use crate::storage::{ClaimRequest, Claimed, ClaimedJob, HandedOver, QueueShare};
 
 /// What a request may not have.
 struct LeftAlone {
@@ -61,7 +61,8 @@ impl Tables {
             .iter()
             .map(|&id| self.hand_out(id, request))
             .collect();
-        self.write_claim(request, &claimed.jobs);
+        let taken = claimed.jobs.iter().map(|job| (job.id, job.run)).collect();
+        self.write_claim(request.worker, request.claim, taken);
         Ok(claimed)
     }
 
@@ -161,12 +162,45 @@ impl Tables {
         }
     }
 
-    fn hand_out(&mut self, id: JobId, request: &ClaimRequest) -> ClaimedJob {
-        self.key_at_start(id);
+    /// Stores jobs, each either in the worker's hands or with a ticket.
+    pub(super) fn insert_taken(
+        &mut self,
+        jobs: &[NewJob],
+        worker: WorkerId,
+        claim: ClaimId,
+        now: DateTime<Utc>,
+    ) -> Option<HandedOver> {
+        if jobs.iter().any(|job| self.jobs.contains_key(&job.id)) {
+            return None;
+        }
+        self.insert(jobs, now).ok()?;
+        let lives = self.workers.get(&worker);
+        let lives = lives.is_some_and(|worker| worker.dead_at.is_none());
+        let stopped = self.told.stopped(now);
+        let paused = |job: &NewJob| {
+            stopped.has(&job.queue) || stopped.kinds.iter().any(|kind| *kind == job.kind)
+        };
+        let free = |job: &&NewJob| lives && !paused(job);
+        let taken: Vec<_> = jobs.iter().filter(free).map(|job| job.id).collect();
+        for id in &taken {
+            self.take_out(*id, worker, claim);
+        }
+        self.write_claim(worker, claim, taken.iter().map(|&id| (id, 0)).collect());
+        Some(HandedOver { taken, due_at: now })
+    }
+
+    /// Puts a job with a ticket into a worker's hands.
+    fn take_out(&mut self, id: JobId, worker: WorkerId, claim: ClaimId) -> &Job {
         let job = self.jobs.get_mut(&id).expect("a ticket is of a job");
         self.tickets.remove(id, &job.spot());
-        job.place = Place::Claim(request.claim);
-        job.worker = Some(request.worker);
+        job.place = Place::Claim(claim);
+        job.worker = Some(worker);
+        job
+    }
+
+    fn hand_out(&mut self, id: JobId, request: &ClaimRequest) -> ClaimedJob {
+        self.key_at_start(id);
+        let job = self.take_out(id, request.worker, request.claim);
         ClaimedJob {
             id,
             kind: job.kind.clone(),
@@ -182,15 +216,13 @@ impl Tables {
         }
     }
 
-    fn write_claim(&mut self, request: &ClaimRequest, jobs: &[ClaimedJob]) {
+    fn write_claim(&mut self, worker: WorkerId, claim: ClaimId, jobs: Vec<(JobId, i32)>) {
         if jobs.is_empty() {
             return;
         }
-        let worker: WorkerId = request.worker;
-        let jobs = jobs.iter().map(|job| (job.id, job.run)).collect();
-        self.claims.insert(request.claim, Claim { worker, jobs });
+        self.claims.insert(claim, Claim { worker, jobs });
         if let Some(row) = self.workers.get_mut(&worker) {
-            row.claims.insert(request.claim);
+            row.claims.insert(claim);
         }
     }
 }

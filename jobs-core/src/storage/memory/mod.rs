@@ -31,14 +31,15 @@ use tokio::sync::broadcast;
 
 use super::{
     Answer, BatchRecord, Beat, ClaimRequest, Claimed, Command, Control, ControlEvent, Controls,
-    Flush, Inserted, Inspect, JobFilter, JobPage, NewBatch, Orders, Presence, QueueRecord, Refused,
-    RescueRequest, Rescued, Retention, StatRecord, StateCounts, Storage, Wake, WorkerInfo,
-    WorkerRecord,
+    Flush, HandedOver, Inserted, Inspect, JobFilter, JobPage, NewBatch, Orders, Presence,
+    QueueRecord, Refused, RescueRequest, Rescued, Retention, StatRecord, StateCounts, Storage,
+    Wake, WorkerInfo, WorkerRecord,
 };
 use crate::clock::{Clock, SystemClock};
 use crate::error::Result;
 use crate::job::{
-    AttemptRecord, BatchId, EventRecord, JobId, JobRecord, NewJob, Parent, ParentId, WorkerId,
+    AttemptRecord, BatchId, ClaimId, EventRecord, JobId, JobRecord, NewJob, Parent, ParentId,
+    WorkerId,
 };
 use tables::Tables;
 
@@ -141,6 +142,15 @@ impl Storage for MemoryStorage {
 
     async fn insert(&self, jobs: &[NewJob]) -> Result<Vec<Inserted>> {
         self.with(|tables, now| tables.insert(jobs, now))
+    }
+
+    async fn insert_taken(
+        &self,
+        jobs: &[NewJob],
+        worker: WorkerId,
+        claim: ClaimId,
+    ) -> Result<Option<HandedOver>> {
+        Ok(self.with(|tables, now| tables.insert_taken(jobs, worker, claim, now)))
     }
 
     async fn claim(&self, request: &ClaimRequest) -> Result<Claimed> {

@@ -69,6 +69,14 @@ macro_rules! __conformance_list {
                 priorities_may_be_extreme
                 an_answer_means_that_it_is_there
             }
+            insert_taken {
+                what_was_taken_is_the_workers
+                a_lost_answer_is_healed_by_a_beat
+                a_dead_workers_jobs_come_back
+                nothing_is_taken_that_is_paused
+                the_dead_get_nothing
+                what_is_stored_already_is_left_alone
+            }
             claim {
                 a_claimed_job_is_processing
                 the_more_urgent_comes_first

@@ -26,6 +26,7 @@ pub mod conflict;
 pub mod control;
 pub mod fence;
 pub mod insert;
+pub mod insert_taken;
 pub mod inspect;
 mod list;
 pub mod members;
