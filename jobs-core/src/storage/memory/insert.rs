@@ -107,6 +107,7 @@ impl Tables {
         self.jobs.insert(job.id, row);
         self.take_key(job.id);
         self.join_batch(job.id);
+        self.expires(job.id);
         self.hold_back(job.id);
         Inserted::new(job.id)
     }

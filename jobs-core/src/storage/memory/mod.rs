@@ -9,6 +9,7 @@ mod batch;
 mod claim;
 mod command;
 mod control;
+mod expiry;
 mod finished;
 mod insert;
 mod inspect;
@@ -230,7 +231,10 @@ impl Storage for MemoryStorage {
     }
 
     async fn tick(&self) -> Result<()> {
-        self.with(|tables, now| tables.remove_unsealed(now));
+        self.with(|tables, now| {
+            tables.remove_unsealed(now);
+            tables.expire(now);
+        });
         Ok(())
     }
 

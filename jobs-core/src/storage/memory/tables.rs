@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 
 use super::batch::Batches;
 use super::control::Told;
+use super::expiry::Expiry;
 use super::finished::Finished;
 use super::parents::Dependencies;
 use super::stats::Stats;
@@ -38,6 +39,7 @@ pub(super) struct Tables {
     pub(super) dependencies: Dependencies,
     pub(super) keys: Keys,
     pub(super) batches: Batches,
+    pub(super) expiry: Expiry,
     pub(super) stats: Stats,
     /// For each pattern of several queues, which of them was served last.
     pub(super) served: HashMap<String, Arc<str>>,
@@ -204,6 +206,7 @@ impl Tables {
         self.finished.add(id, state, at, job.keep_for());
         if job.rules.is_some() {
             self.key_at_end(id);
+            self.never_expires(id);
             self.member_at_end(id, state);
         }
         self.dependencies.ended(ParentId::Job(id), state);

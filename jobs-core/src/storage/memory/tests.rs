@@ -8,12 +8,13 @@ use chrono::TimeDelta;
 use super::MemoryStorage;
 use crate::clock::{Clock, ManualClock};
 use crate::job::{
-    AttemptOutcome, ClaimId, Due, ErrorReport, JobId, NewJob, QueuePattern, State, WorkerId,
+    AttemptOutcome, BatchId, ClaimId, Condition, Due, ErrorReport, JobId, NewJob, Parent, ParentId,
+    QueuePattern, State, WorkerId,
 };
 use crate::lifecycle::Transition;
 use crate::storage::{
-    ClaimRequest, Flush, Inspect, QueueShare, RescueRequest, Retention, Settlement, Storage,
-    WorkerInfo,
+    ClaimRequest, Flush, Inspect, NewBatch, QueueShare, RescueRequest, Retention, Settlement,
+    Storage, WorkerInfo,
 };
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -247,4 +248,54 @@ async fn nothing_is_left_behind_when_all_is_done() {
         assert_eq!(tables.tickets.queues().count(), 0);
         assert!(tables.workers[&scene.worker].claims.is_empty());
     });
+}
+
+#[tokio::test]
+async fn a_batch_that_is_never_complete_goes_with_all_that_is_in_it() {
+    let scene = Scene::new().await;
+    let storage = &scene.storage;
+    let [late, around] = [(); 2].map(|()| BatchId::new());
+    let outer = NewBatch::new(around);
+    storage
+        .create_batch(&outer, &[member(around)])
+        .await
+        .unwrap();
+    let inner = NewBatch {
+        sealed: false,
+        parent: Some(around),
+        ..NewBatch::new(late)
+    };
+    let mut callback = NewJob::new(JobId::new(), "work", "{}");
+    callback.rules.get_or_insert_default().parents = vec![Parent {
+        of: ParentId::Batch(late),
+        on: Condition::Deletion,
+    }];
+    let (one, callback_id) = (member(late), callback.id);
+    let jobs = [one.clone(), member(late), callback];
+    storage.create_batch(&inner, &jobs).await.unwrap();
+    scene.clock.advance(Duration::from_secs(3_599));
+    storage.tick().await.unwrap();
+    assert_eq!(storage.batch(around).await.unwrap().unwrap().total, 2);
+    scene.clock.advance(Duration::from_secs(1));
+    storage.tick().await.unwrap();
+    assert!(storage.batch(late).await.unwrap().is_none());
+    assert!(storage.job(one.id).await.unwrap().is_none());
+    assert_eq!(storage.batch(around).await.unwrap().unwrap().total, 1);
+    let callback = storage.job(callback_id).await.unwrap().unwrap();
+    let reason = format!("its batch {late} was not complete within 1 h and was removed");
+    assert_eq!(
+        (callback.state, callback.reason),
+        (State::Deleted, Some(reason))
+    );
+    let counts = storage.counts().await.unwrap();
+    assert_eq!(
+        (counts.awaiting, counts.enqueued, counts.deleted),
+        (0, 1, 1)
+    );
+}
+
+fn member(batch: BatchId) -> NewJob {
+    let mut new = NewJob::new(JobId::new(), "work", "{}");
+    new.rules.get_or_insert_default().batch = Some(batch);
+    new
 }

@@ -334,6 +334,15 @@ macro_rules! __conformance_list {
                 cancelling_and_ending_at_once_agree
                 deleting_and_requeueing_a_member_balances
             }
+            expiry {
+                what_is_not_started_in_time_is_deleted
+                whatever_it_waits_for_it_expires
+                what_was_started_does_not_expire
+                what_is_held_is_left_to_its_worker
+                a_requeued_job_does_not_expire
+                a_worker_may_delete_what_it_does_not_start
+                expiring_and_claiming_at_once_agree
+            }
             race {
                 the_books_balance
             }

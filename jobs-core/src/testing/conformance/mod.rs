@@ -24,6 +24,7 @@ pub mod claim;
 pub mod command;
 pub mod conflict;
 pub mod control;
+pub mod expiry;
 pub mod fence;
 pub mod insert;
 pub mod insert_taken;
