@@ -56,6 +56,7 @@ impl Client {
 
 /// Takes the scope of this task along to wherever `run` is called, such as a thread for blocking work.
 pub(crate) fn carrying_scope<R>(run: impl FnOnce() -> R) -> impl FnOnce() -> R {
+    let run = super::metadata::carrying(run);
     let scoped = SCOPED.try_with(Client::clone).ok();
     move || match scoped {
         Some(client) => SCOPED.sync_scope(client, run),

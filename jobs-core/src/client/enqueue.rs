@@ -2,13 +2,14 @@
 
 use std::fmt;
 use std::future::IntoFuture;
-use std::slice;
 
+use super::chain::{Chain, Then};
+use super::rules::{Key, job_rules};
 use super::settings::{Settings, job_options};
 use super::within::Target;
-use super::{BoxFuture, JobHandle, only};
-use crate::error::Result;
-use crate::job::Job;
+use super::{BoxFuture, Client, JobHandle};
+use crate::error::{Error, Result};
+use crate::job::{Job, NewJob};
 
 /// A job that will be enqueued when this is awaited.
 ///
@@ -34,7 +35,7 @@ use crate::job::Job;
 /// ```
 #[must_use = "a job is enqueued only when this is awaited"]
 pub struct Enqueue<'t, J: Job> {
-    jobs: J,
+    jobs: Chain<J>,
     settings: Settings,
     target: Target<'t>,
 }
@@ -43,7 +44,7 @@ impl<J: Job> Enqueue<'static, J> {
     /// A job to be enqueued.
     pub fn new(job: J) -> Self {
         Self {
-            jobs: job,
+            jobs: Chain::of(job),
             settings: Settings::default(),
             target: Target::default(),
         }
@@ -51,22 +52,72 @@ impl<J: Job> Enqueue<'static, J> {
 }
 
 job_options!(Enqueue);
+job_rules!(Enqueue);
 
-impl<J: Job> Enqueue<'_, J> {
+impl<'t, J: Job> Enqueue<'t, J> {
+    /// Is not stored if another job of its kind holds this key, of 1 to 256 bytes: the handle is then
+    /// that job's, and [says so](JobHandle::is_existing). See [`unique_until`](Self::unique_until) and
+    /// [`on_conflict`](Self::on_conflict).
+    ///
+    /// ```
+    /// # use jobs_core::{client::Client, job::Job, storage::MemoryStorage};
+    /// # #[derive(serde::Serialize)] struct SendWelcome { user_id: i64 }
+    /// # impl Job for SendWelcome { const KIND: &'static str = "send_welcome"; type Output = (); }
+    /// # async fn example(client: Client) -> jobs_core::Result<()> {
+    /// let first = client.enqueue(SendWelcome { user_id: 42 }).unique("welcome-42").await?;
+    /// let again = client.enqueue(SendWelcome { user_id: 42 }).unique("welcome-42").await?;
+    /// assert_eq!((again.id(), again.is_existing()), (first.id(), true));
+    /// # Ok(()) }
+    /// ```
+    pub fn unique(mut self, key: impl Into<String>) -> Self {
+        self.settings.unique(Key::Given(key.into()));
+        self
+    }
+
+    /// Lets another job follow, which runs when this one has succeeded and gets its result as first
+    /// argument: `add.enqueue(1, 2).then(&show)`, or, if it takes more arguments,
+    /// `add.enqueue(1, 2).then(report.with("title"))`. The compiler checks that they fit.
+    ///
+    /// All of them are stored at once. What is said after this is said of the job that follows, and the
+    /// handle is that of the last one.
+    pub fn then<N: Then<J::Output>>(self, next: N) -> Enqueue<'t, N::Job> {
+        let Self {
+            jobs,
+            settings,
+            target,
+        } = self;
+        Enqueue {
+            jobs: jobs.then(settings, next),
+            settings: Settings::default(),
+            target,
+        }
+    }
+
     /// What a kill, a lost connection or a dropped future means here: nothing was sent before the last
-    /// line; in it the job has its id, and whoever sends it again sends that id.
+    /// lines; in them the jobs have their ids, and whoever sends them again sends those ids.
     async fn send(self) -> Result<JobHandle<J::Output>> {
         let (client, transaction) = self.target.resolve()?;
-        let job = self.settings.complete::<J>()?.job(&client, &self.jobs)?;
+        let mut jobs = self.jobs.jobs(self.settings, &client)?;
+        let last = jobs[jobs.len() - 1].id;
         let inserted = match transaction {
-            Some(mut transaction) => only(
-                transaction
-                    .insert(client.storage(), slice::from_ref(&job))
-                    .await?,
-            ),
-            None => client.insert_one(job).await,
+            Some(mut transaction) => transaction.insert(client.storage(), &jobs).await?,
+            None if jobs.len() == 1 => vec![client.insert_one(jobs.remove(0)).await?],
+            None => client.insert(&jobs).await?,
         };
-        Ok(JobHandle::new(Some(client), inserted?.id))
+        let inserted = inserted[inserted.len() - 1];
+        let handle = JobHandle::new(Some(client), inserted.id);
+        // The id of its own says that an earlier try has stored it.
+        Ok(handle.existing(inserted.existing && inserted.id != last))
+    }
+
+    /// The jobs, to be stored together with others; what stores them has the client and the transaction.
+    pub(super) fn jobs(self, client: &Client, of: &str) -> Result<Vec<NewJob>> {
+        if !self.target.is_default() {
+            return Err(Error::Invalid(format!(
+                "a job of a {of} is stored with it: say `.on(..)` and `.within(..)` of the {of}"
+            )));
+        }
+        self.jobs.jobs(self.settings, client)
     }
 }
 

@@ -5,11 +5,16 @@ use std::future::IntoFuture;
 use std::iter::FusedIterator;
 use std::marker::PhantomData;
 
+use super::rules::{Key, job_rules};
 use super::settings::{Settings, Template, job_options};
 use super::within::Target;
 use super::{BoxFuture, Client, JobHandle};
 use crate::error::{Error, Result};
-use crate::job::{Job, JobId, NewJob};
+use crate::job::{Job, JobId, NewJob, encode_args};
+use crate::storage::Inserted;
+
+/// How many jobs go into one transaction at most.
+pub(super) const MOST_AT_ONCE: usize = 100_000;
 
 /// After this many bytes of arguments the others on this thread have their turn.
 const TURN: usize = 256 * 1024;
@@ -32,16 +37,27 @@ const TURN: usize = 256 * 1024;
 /// ```
 #[must_use = "jobs are enqueued only when this is awaited"]
 pub struct EnqueueMany<'t, J: Job> {
-    jobs: Vec<J>,
+    jobs: Many<J>,
     settings: Settings,
     target: Target<'t>,
+}
+
+/// Makes the unique key of each job.
+type KeyOf<J> = Box<dyn Fn(&J) -> String + Send + Sync>;
+
+struct Many<J> {
+    jobs: Vec<J>,
+    key_of: Option<KeyOf<J>>,
 }
 
 impl<J: Job> EnqueueMany<'static, J> {
     /// Jobs to be enqueued.
     pub fn new(jobs: impl IntoIterator<Item = J>) -> Self {
         Self {
-            jobs: jobs.into_iter().collect(),
+            jobs: Many {
+                jobs: jobs.into_iter().collect(),
+                key_of: None,
+            },
             settings: Settings::default(),
             target: Target::default(),
         }
@@ -49,53 +65,109 @@ impl<J: Job> EnqueueMany<'static, J> {
 }
 
 job_options!(EnqueueMany);
+job_rules!(EnqueueMany);
 
 impl<J: Job> EnqueueMany<'_, J> {
     /// How many jobs can be enqueued at once: 100,000. All of them are in memory at once and are stored
-    /// in one transaction, which must not become long enough to disturb others.
-    pub const LIMIT: usize = 100_000;
+    /// in one transaction, which must not become long enough to disturb others. A
+    /// [`Batch`](super::Batch) takes more.
+    pub const LIMIT: usize = MOST_AT_ONCE;
+
+    /// Gives each job a unique key of 1 to 256 bytes. Of those with one key the first is stored, and only
+    /// if nobody else holds it; the handles of the others are the holder's, and
+    /// [say so](JobHandle::is_existing).
+    pub fn unique_by(mut self, key: impl Fn(&J) -> String + Send + Sync + 'static) -> Self {
+        self.jobs.key_of = Some(Box::new(key));
+        self.settings.unique(Key::Each);
+        self
+    }
 
     async fn send(self) -> Result<EnqueuedMany<J::Output>> {
         let (client, transaction) = self.target.resolve()?;
-        let template = self.settings.complete::<J>()?;
-        if self.jobs.len() > Self::LIMIT {
+        let mut encoder = Encoder::new(self.jobs, self.settings)?;
+        if encoder.left() > Self::LIMIT {
             return Err(Error::Invalid(format!(
-                "{} jobs are too many to be enqueued all or none: at most {} at once; enqueue them in parts",
-                self.jobs.len(),
+                "{} jobs are too many to be enqueued all or none: at most {} at once; enqueue them in parts, or put \
+                 them into a batch",
+                encoder.left(),
                 Self::LIMIT
             )));
         }
-        let jobs = encode(&client, &template, self.jobs).await?;
+        let jobs = encoder.encode(&client, usize::MAX).await?;
         // Until here nothing was sent. The ids are made: sending again cannot store a job twice.
         let inserted = match transaction {
             _ if jobs.is_empty() => Vec::new(),
             Some(mut transaction) => transaction.insert(client.storage(), &jobs).await?,
             None => client.insert(&jobs).await?,
         };
-        let ids = inserted.into_iter().map(|inserted| inserted.id).collect();
-        Ok(EnqueuedMany {
-            client,
-            ids,
-            output: PhantomData,
-        })
+        let of_others = |(inserted, job): (Inserted, &NewJob)| Stored {
+            id: inserted.id,
+            existing: inserted.existing && inserted.id != job.id,
+        };
+        let stored = inserted.into_iter().zip(&jobs).map(of_others).collect();
+        Ok(EnqueuedMany::new(client, stored))
+    }
+
+    /// The jobs, to be stored together with others, a part at a time.
+    pub(super) fn encoder(self, of: &str) -> Result<Encoder<J>> {
+        if !self.target.is_default() {
+            return Err(Error::Invalid(format!(
+                "jobs of a {of} are stored with it: say `.on(..)` and `.within(..)` of the {of}"
+            )));
+        }
+        Encoder::new(self.jobs, self.settings)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.jobs.jobs.len()
     }
 }
 
-async fn encode<J: Job>(client: &Client, template: &Template, jobs: Vec<J>) -> Result<Vec<NewJob>> {
-    let mut encoded = Vec::with_capacity(jobs.len());
-    let mut turn = 0;
-    for (index, job) in jobs.into_iter().enumerate() {
-        let job = template.job(client, &job);
-        let job =
-            job.map_err(|error| Error::Invalid(format!("item {index}, counted from 0: {error}")))?;
-        turn += job.args.len();
-        encoded.push(job);
-        if turn >= TURN {
-            turn = 0;
-            tokio::task::yield_now().await;
-        }
+/// Encodes jobs one after the other.
+pub(super) struct Encoder<J> {
+    template: Template,
+    jobs: std::iter::Enumerate<std::vec::IntoIter<J>>,
+    key_of: Option<KeyOf<J>>,
+}
+
+impl<J: Job> Encoder<J> {
+    fn new(jobs: Many<J>, settings: Settings) -> Result<Self> {
+        Ok(Self {
+            template: settings.complete::<J>()?,
+            jobs: jobs.jobs.into_iter().enumerate(),
+            key_of: jobs.key_of,
+        })
     }
-    Ok(encoded)
+
+    fn left(&self) -> usize {
+        self.jobs.len()
+    }
+
+    /// The next jobs, at most so many; none at the end.
+    pub(super) async fn encode(&mut self, client: &Client, most: usize) -> Result<Vec<NewJob>> {
+        let mut encoded = Vec::with_capacity(self.left().min(most));
+        let mut turn = 0;
+        while encoded.len() < most
+            && let Some((index, job)) = self.jobs.next()
+        {
+            let job = self.one(client, &job).map_err(|error| {
+                Error::Invalid(format!("item {index}, counted from 0: {error}"))
+            })?;
+            turn += job.args.len();
+            encoded.push(job);
+            if turn >= TURN {
+                turn = 0;
+                tokio::task::yield_now().await;
+            }
+        }
+        Ok(encoded)
+    }
+
+    fn one(&self, client: &Client, job: &J) -> Result<NewJob> {
+        let key = self.key_of.as_ref().map(|key_of| key_of(job));
+        let args = encode_args(job, client.0.args_limit)?;
+        self.template.encoded(client, J::KIND, args, key)
+    }
 }
 
 impl<'t, J: Job> IntoFuture for EnqueueMany<'t, J> {
@@ -111,7 +183,7 @@ impl<J: Job> fmt::Debug for EnqueueMany<'_, J> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("EnqueueMany")
             .field("kind", &J::KIND)
-            .field("jobs", &self.jobs.len())
+            .field("jobs", &self.len())
             .field("settings", &self.settings)
             .finish_non_exhaustive()
     }
@@ -121,10 +193,29 @@ impl<J: Job> fmt::Debug for EnqueueMany<'_, J> {
 pub struct EnqueuedMany<T> {
     client: Client,
     ids: Vec<JobId>,
+    /// Which of them stood there before; empty if none did.
+    existing: Vec<bool>,
     output: PhantomData<fn() -> T>,
 }
 
+/// Which job stands for the one that was given.
+struct Stored {
+    id: JobId,
+    existing: bool,
+}
+
 impl<T> EnqueuedMany<T> {
+    fn new(client: Client, stored: Vec<Stored>) -> Self {
+        let any = stored.iter().any(|stored| stored.existing);
+        let existing = stored.iter().filter(|_| any).map(|stored| stored.existing);
+        Self {
+            client,
+            existing: existing.collect(),
+            ids: stored.iter().map(|stored| stored.id).collect(),
+            output: PhantomData,
+        }
+    }
+
     /// How many there are.
     pub fn len(&self) -> usize {
         self.ids.len()
@@ -145,8 +236,14 @@ impl<T> EnqueuedMany<T> {
         &self,
     ) -> impl ExactSizeIterator<Item = JobHandle<T>> + DoubleEndedIterator + FusedIterator + '_
     {
-        self.ids.iter().map(|&id| self.client.handle(id))
+        (0..self.ids.len()).map(|at| handle(&self.client, self.ids[at], &self.existing, at))
     }
+}
+
+fn handle<T>(client: &Client, id: JobId, existing: &[bool], at: usize) -> JobHandle<T> {
+    client
+        .handle(id)
+        .existing(existing.get(at).copied().unwrap_or(false))
 }
 
 impl<T> IntoIterator for EnqueuedMany<T> {
@@ -156,7 +253,8 @@ impl<T> IntoIterator for EnqueuedMany<T> {
     fn into_iter(self) -> Handles<T> {
         Handles {
             client: self.client,
-            ids: self.ids.into_iter(),
+            ids: self.ids.into_iter().enumerate(),
+            existing: self.existing,
             output: PhantomData,
         }
     }
@@ -171,7 +269,8 @@ impl<T> fmt::Debug for EnqueuedMany<T> {
 /// The handles of an [`EnqueuedMany`].
 pub struct Handles<T> {
     client: Client,
-    ids: std::vec::IntoIter<JobId>,
+    ids: std::iter::Enumerate<std::vec::IntoIter<JobId>>,
+    existing: Vec<bool>,
     output: PhantomData<fn() -> T>,
 }
 
@@ -179,7 +278,8 @@ impl<T> Iterator for Handles<T> {
     type Item = JobHandle<T>;
 
     fn next(&mut self) -> Option<JobHandle<T>> {
-        self.ids.next().map(|id| self.client.handle(id))
+        let (at, id) = self.ids.next()?;
+        Some(handle(&self.client, id, &self.existing, at))
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
@@ -191,8 +291,8 @@ impl<T> ExactSizeIterator for Handles<T> {}
 
 impl<T> fmt::Debug for Handles<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Handles")
-            .field(&self.ids.as_slice())
+        f.debug_list()
+            .entries(self.ids.clone().map(|(_, id)| id))
             .finish()
     }
 }

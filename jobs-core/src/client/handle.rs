@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde::de::DeserializeOwned;
 use tokio::time::{Instant, timeout};
 
+use super::parents::conditions;
 use super::{Client, Operation};
 use crate::error::{Error, Result};
 use crate::job::{JobId, JobRecord, State, decode_result};
@@ -26,16 +27,29 @@ const PAUSE_EACH: Duration = Duration::from_micros(500);
 pub struct JobHandle<T> {
     id: JobId,
     client: Option<Client>,
+    existing: bool,
     output: PhantomData<fn() -> T>,
 }
+
+conditions!(impl[T] JobHandle<T>, Job);
 
 impl<T> JobHandle<T> {
     pub(super) fn new(client: Option<Client>, id: JobId) -> Self {
         Self {
             id,
             client,
+            existing: false,
             output: PhantomData,
         }
+    }
+
+    pub(super) fn existing(self, existing: bool) -> Self {
+        Self { existing, ..self }
+    }
+
+    /// Whether this is another job than the one that was to be enqueued: it holds the same unique key.
+    pub fn is_existing(&self) -> bool {
+        self.existing
     }
 
     /// A handle on a job whose id and output are known, of the [current client](Client::current) at each
@@ -141,7 +155,7 @@ impl<T: DeserializeOwned> JobHandle<T> {
 }
 
 /// What a job returned that is final.
-fn read<T: DeserializeOwned>(record: JobRecord) -> Result<T> {
+pub(crate) fn read<T: DeserializeOwned>(record: JobRecord) -> Result<T> {
     let JobRecord {
         id: job,
         state,
@@ -166,7 +180,7 @@ fn read<T: DeserializeOwned>(record: JobRecord) -> Result<T> {
 
 impl<T> Clone for JobHandle<T> {
     fn clone(&self) -> Self {
-        Self::new(self.client.clone(), self.id)
+        Self::new(self.client.clone(), self.id).existing(self.existing)
     }
 }
 

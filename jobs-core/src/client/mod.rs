@@ -1,17 +1,28 @@
 //! Creates jobs and looks after them.
 //!
-//! A [`Client`] says which storage; [`Enqueue`] and [`EnqueueMany`] are jobs on their way there, and a
-//! [`JobHandle`] is what one has afterwards. What operators do goes through a client too.
+//! A [`Client`] says which storage; [`Enqueue`] and [`EnqueueMany`] are jobs on their way there, a
+//! [`Batch`] and a [`Flow`] many that belong together, and a [`JobHandle`], [`BatchHandle`] or
+//! [`FlowHandle`] is what one has afterwards. What operators do goes through a client too.
 
+mod batch;
+mod batch_handle;
 mod builder;
+mod chain;
 mod coalesce;
 mod control;
 mod current;
 mod drain;
 mod enqueue;
 mod enqueue_many;
+mod filling;
+mod flow;
+mod flow_handle;
 mod handle;
+mod limits;
+mod metadata;
 mod operation;
+mod parents;
+mod rules;
 mod settings;
 mod within;
 
@@ -26,14 +37,23 @@ use crate::job::{Job, JobId, NewJob};
 use crate::storage::{Inserted, Inspect, StorageHandle};
 use coalesce::Coalescer;
 
+pub use batch::{Batch, OpenBatch};
+pub use batch_handle::{BatchHandle, BatchOperation};
 pub use builder::ClientBuilder;
+pub use chain::{Partial, Then};
 pub use control::{ControlOperation, KindHandle, PauseOperation, QueueHandle};
 pub(crate) use current::carrying_scope;
 pub use drain::Drain;
 pub use enqueue::Enqueue;
 pub use enqueue_many::{EnqueueMany, EnqueuedMany, Handles};
+pub use flow::Flow;
+pub use flow_handle::{FlowHandle, FlowProgress, NodeRecord};
 pub use handle::JobHandle;
+pub(crate) use handle::read;
+pub use limits::{LimitHandle, LimitOperation};
+pub(crate) use metadata::{handed_down, handing_down};
 pub use operation::{BulkOperation, Moved, Operation};
+pub use parents::AnyHandle;
 
 type BoxFuture<'f, T> = Pin<Box<dyn Future<Output = T> + Send + 'f>>;
 
@@ -104,11 +124,12 @@ impl Client {
         JobId::at(self.0.storage.now())
     }
 
-    /// Stores one job, together with others that are on their way at the same time.
+    /// Stores one job, together with others that are on their way at the same time; but not one with
+    /// rules, whose refusal must not be its neighbours', and for which a statement may have to wait.
     async fn insert_one(&self, job: NewJob) -> Result<Inserted> {
         match &self.0.coalescer {
-            Some(coalescer) => coalescer.insert(job).await,
-            None => only(self.insert(&[job]).await?),
+            Some(coalescer) if job.rules.is_none() => coalescer.insert(job).await,
+            _ => only(self.insert(&[job]).await?),
         }
     }
 

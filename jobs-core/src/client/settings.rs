@@ -2,7 +2,8 @@
 
 use std::borrow::Cow;
 
-use super::Client;
+use super::rules::{Asked, Plan};
+use super::{Client, metadata};
 use crate::error::{Error, Result};
 use crate::job::{
     Backoff, Due, Job, NewJob, Priority, StoredOptions, check_kind, check_queue, check_tag,
@@ -17,6 +18,7 @@ pub(super) struct Settings {
     pub(super) priority: Option<Priority>,
     pub(super) due: Due,
     pub(super) options: StoredOptions,
+    pub(super) asked: Asked,
     mistake: Option<Error>,
 }
 
@@ -59,7 +61,7 @@ impl Settings {
         }
     }
 
-    fn refuse(&mut self, mistake: impl Into<Error>) {
+    pub(super) fn refuse(&mut self, mistake: impl Into<Error>) {
         self.mistake.get_or_insert(mistake.into());
     }
 
@@ -76,12 +78,14 @@ impl Settings {
         if let Some(mistake) = self.mistake {
             return Err(mistake);
         }
+        metadata::inherit(&mut self.options)?;
         let priority = self.priority.or(defaults.priority);
         Ok(Template {
             queue: self.queue.unwrap_or(NewJob::DEFAULT_QUEUE.into()),
             priority: priority.unwrap_or_default(),
             due: self.due,
             options: self.options,
+            plan: self.asked.complete(&defaults, self.due)?,
         })
     }
 }
@@ -92,18 +96,32 @@ pub(super) struct Template {
     priority: Priority,
     due: Due,
     options: StoredOptions,
+    plan: Option<Box<Plan>>,
 }
 
 impl Template {
     /// A job for the storage.
     pub(super) fn job<J: Job>(&self, client: &Client, job: &J) -> Result<NewJob> {
         let args = encode_args(job, client.0.args_limit)?;
+        self.encoded(client, J::KIND, args, None)
+    }
+
+    /// A job whose arguments are encoded. `own_key` is its unique key, if each job has one of its own.
+    pub(super) fn encoded(
+        &self,
+        client: &Client,
+        kind: &'static str,
+        args: String,
+        own_key: Option<String>,
+    ) -> Result<NewJob> {
+        let rules = self.plan.as_ref().map(|plan| plan.rules(&args, own_key));
         Ok(NewJob {
             queue: self.queue.clone(),
             priority: self.priority,
             due: self.due,
             options: self.options.clone(),
-            ..NewJob::new(client.new_id(), J::KIND, args)
+            rules: rules.transpose()?.map(Box::new),
+            ..NewJob::new(client.new_id(), kind, args)
         })
     }
 }

@@ -1,4 +1,6 @@
-//! What a job knows of its own run.
+//! What a job knows of its own run. (Longer than 400 lines: with its tests.)
+
+mod relations;
 
 use std::fmt;
 use std::sync::Arc;

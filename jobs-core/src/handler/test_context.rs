@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{ContextParts, DataMap, JobContext, WorkerScope};
 use crate::client::Client;
-use crate::job::{ClaimId, JobId, NewJob, Priority, StoredOptions, WorkerId};
+use crate::job::{ClaimId, JobId, Metadata, NewJob, Priority, Rules, StoredOptions, WorkerId};
 use crate::storage::{ClaimedJob, MemoryStorage};
 
 /// A [`JobContext`] in the making, for a test that calls a job's function itself.
@@ -84,6 +84,25 @@ impl TestContext {
             .options
             .get_or_insert_with(|| Box::new(StoredOptions::default()));
         options.tags.push(tag.into());
+        self
+    }
+
+    /// One more value of the job's metadata, which jobs that it enqueues inherit. Defaults to none.
+    pub fn metadata(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        let options = self
+            .job
+            .options
+            .get_or_insert_with(|| Box::new(StoredOptions::default()));
+        let (value, inherit) = (value.into(), true);
+        options
+            .metadata
+            .insert(name.into(), Metadata { value, inherit });
+        self
+    }
+
+    /// What the job waited for and is a member of. Defaults to nothing.
+    pub fn rules(mut self, rules: Rules) -> Self {
+        self.job.rules = Some(Box::new(rules));
         self
     }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::{Backoff, Priority};
+use super::{Backoff, LimitRule, OnConflict, Priority, UniqueUntil};
 
 /// A job that can be enqueued: its arguments as a value, and what is declared of its kind. `#[job]`
 /// implements it for the struct that it derives from a function's parameters.
@@ -39,6 +39,12 @@ pub struct JobDefaults {
     pub tags: &'static [&'static str],
     /// What it does, for people.
     pub description: Option<&'static str>,
+    /// A job that has not been started this long after it was stored is Deleted. Defaults to never.
+    pub expires_in: Option<Duration>,
+    /// The key that only one of its jobs holds at a time. Defaults to none.
+    pub unique: Option<UniqueDefaults>,
+    /// The limits that its jobs count against.
+    pub limits: &'static [LimitDefaults],
 }
 
 impl JobDefaults {
@@ -51,5 +57,39 @@ impl JobDefaults {
         timeout: None,
         tags: &[],
         description: None,
+        expires_in: None,
+        unique: None,
+        limits: &[],
     };
+}
+
+/// How the unique key of a kind is made of a job's arguments.
+#[derive(Clone, Debug)]
+pub struct UniqueDefaults {
+    /// The arguments by which two jobs are told apart; with none given, all of them.
+    pub args: &'static [&'static str],
+    /// How long the key is held.
+    pub until: UniqueUntil,
+    /// What becomes of a job whose key another holds.
+    pub on_conflict: OnConflict,
+}
+
+/// A limit that all jobs of a kind count against.
+#[derive(Clone, Debug)]
+pub struct LimitDefaults {
+    /// The limit.
+    pub rule: LimitRule,
+    /// What a job is counted by, with arguments in braces: `{tenant}`. Empty where all share one count.
+    pub key: &'static str,
+    /// How much a job counts.
+    pub weight: Weight,
+}
+
+/// How much a job counts against a limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Weight {
+    /// So much; at least 1.
+    Number(u32),
+    /// As much as this argument says, a whole number of at least 1.
+    Argument(&'static str),
 }

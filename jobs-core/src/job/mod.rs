@@ -6,6 +6,7 @@ mod args;
 mod backoff;
 mod definition;
 mod id;
+mod key;
 mod limit;
 mod name;
 mod options;
@@ -19,10 +20,14 @@ mod state;
 
 pub use args::{ARGS_LIMIT, ArgsError, decode_args, decode_result, encode_args, encode_result};
 pub use backoff::Backoff;
-pub use definition::{Job, JobDefaults};
+pub use definition::{Job, JobDefaults, LimitDefaults, UniqueDefaults, Weight};
 pub use id::{BatchId, ClaimId, JobId, WorkerId};
+pub(crate) use key::{Fields, KEY_LIMIT};
 pub use limit::{Bound, Excess, LimitRule, LimitUse};
-pub use name::{NameError, QueuePattern, check_kind, check_queue, check_tag};
+pub use name::{
+    NameError, QueuePattern, check_kind, check_limit, check_metadata, check_node, check_queue,
+    check_tag,
+};
 pub use options::{Metadata, StoredOptions};
 pub use priority::Priority;
 pub use queue_order::QueueOrder;

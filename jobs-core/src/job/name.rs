@@ -27,6 +27,7 @@ impl std::error::Error for NameError {}
 
 const SHORT: &str = "[a-z0-9_.:-]{1,64}";
 const KIND: &str = "[A-Za-z0-9_.:-]{1,128}";
+const LIMIT: &str = "[A-Za-z0-9_.:-]{1,144}";
 
 const fn is_punctuation(byte: u8) -> bool {
     matches!(byte, b'_' | b'.' | b':' | b'-')
@@ -64,6 +65,25 @@ pub fn check_tag(name: &str) -> Result<(), NameError> {
 /// Checks the name of a kind: `[A-Za-z0-9_.:-]{1,128}`.
 pub fn check_kind(name: &str) -> Result<(), NameError> {
     check("kind", name, 128, true)
+}
+
+/// Checks the name of a node of a flow: `[A-Za-z0-9_.:-]{1,128}`.
+pub fn check_node(name: &str) -> Result<(), NameError> {
+    check("node", name, 128, true)
+}
+
+/// Checks the name of a value of metadata: `[A-Za-z0-9_.:-]{1,128}`.
+pub fn check_metadata(name: &str) -> Result<(), NameError> {
+    check("metadata value", name, 128, true)
+}
+
+/// Checks the name of a limit: `[A-Za-z0-9_.:-]{1,144}`, so that any kind's name fits into one.
+pub fn check_limit(name: &str) -> Result<(), NameError> {
+    let checked = check("limit", name, 144, true);
+    checked.map_err(|error| NameError {
+        rule: LIMIT,
+        ..error
+    })
 }
 
 /// Which queues a worker serves: a name, or a name that ends in `*` (`mail.*`, or `*` for all).

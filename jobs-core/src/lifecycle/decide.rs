@@ -47,6 +47,7 @@ pub fn decide(standing: &Standing<'_>, outcome: Outcome, luck: f64) -> Transitio
             delay,
             reason: format!("Snoozed for {}", in_words(delay)),
         },
+        Outcome::Expired { reason } => Transition::Delete { reason },
         Outcome::Released { reason } => Transition::Release { reason },
     }
 }

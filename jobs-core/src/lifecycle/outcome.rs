@@ -17,6 +17,11 @@ pub enum Outcome {
         /// How much later.
         delay: Duration,
     },
+    /// The run did not take place, and must not any more.
+    Expired {
+        /// Why, in plain words.
+        reason: String,
+    },
     /// The run did not take place, or was broken off by us; no attempt is used.
     Released {
         /// Why, in plain words.

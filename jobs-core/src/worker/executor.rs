@@ -1,10 +1,11 @@
 //! Runs jobs: a runner takes one after the other, and each goes through the same steps.
 //!
 //! 1. take a job from those held; a runner ends when there is none
-//! 2. note that it runs (from here on it can be cancelled)
-//! 3. run the handler, within its time, with panics caught
-//! 4. note that it has ended, and look at why it was cancelled, if it was
-//! 5. decide what follows, and hand it to the settler
+//! 2. see to what its rules ask for, if it has any (`readiness`)
+//! 3. note that it runs (from here on it can be cancelled)
+//! 4. run the handler, within its time, with panics caught
+//! 5. note that it has ended, and look at why it was cancelled, if it was
+//! 6. decide what follows, and hand it to the settler
 //!
 //! kill -9 in any of them: the job is this worker's in the storage, is found there once the worker is
 //! dead, and runs again.
@@ -18,6 +19,7 @@ use tracing::{Instrument, debug, debug_span};
 use super::crew::Crew;
 use super::held::{Next, Taken};
 use super::running::{Cancelled, Run};
+use crate::client::{handed_down, handing_down};
 use crate::handler::{ContextParts, JobContext, JobEntry, catch_panic};
 use crate::job::{AttemptOutcome, ErrorReport, StoredOptions};
 use crate::lifecycle::{Advice, Failure, Outcome, RetryPolicy};
@@ -88,7 +90,12 @@ impl Crew {
         }
     }
 
-    async fn run_job(&self, taken: Taken) {
+    async fn run_job(&self, mut taken: Taken) {
+        if taken.job.rules.is_some()
+            && let Err(outcome) = self.make_ready(&mut taken).await
+        {
+            return self.settle_unstarted(&taken, outcome);
+        }
         let risk = taken.is_on_its_last_chance().then(|| Risk(self));
         let Some(entry) = self.registry.find(&taken.job.kind) else {
             // Looked up when it was claimed, in the same registry.
@@ -114,6 +121,7 @@ impl Crew {
     async fn attempt(&self, entry: &'static JobEntry, taken: Taken) {
         let Taken { job, claim, .. } = taken;
         let (policy, timeout) = self.policy(entry, job.options.as_deref());
+        let inherited = handed_down(job.options.as_deref());
         let essentials = job.without_args();
         let context = JobContext::new(ContextParts {
             job,
@@ -138,7 +146,10 @@ impl Crew {
         let span = debug_span!("job", kind = entry.kind, %id, attempt = context.attempt());
         let outcome = self
             .client
-            .scope(run_handler(entry, context, timeout))
+            .scope(handing_down(
+                inherited,
+                run_handler(entry, context, timeout),
+            ))
             .instrument(span)
             .await;
         let Some(run) = self.running.end(id) else {

@@ -199,6 +199,11 @@ impl Held {
         self.runners_wanted(&mut state)
     }
 
+    /// Whether no runner may take anything.
+    pub(super) fn is_closed(&self) -> bool {
+        self.lock().closed
+    }
+
     /// Jobs held, and slots that are free. Those that wait apart take no part in this, unless they are
     /// so many that no more should be claimed.
     pub(super) fn len_and_free(&self) -> (usize, usize) {

@@ -17,6 +17,7 @@ mod incarnation;
 mod ledger;
 mod prefetch;
 mod queues;
+mod readiness;
 mod revocation;
 mod running;
 mod settler;

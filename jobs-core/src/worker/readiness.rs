@@ -1,0 +1,216 @@
+//! What is seen to before a job with rules is started: that its time is not over, that it has its first
+//! argument, and that its start is counted where starts are limited.
+//!
+//! kill -9 in any of it: the job is this worker's and not started, and runs again as any other that was
+//! held. A start that was counted for nothing costs a place in its window, never one too many.
+
+use std::time::Duration;
+
+use tracing::debug;
+
+use super::crew::Crew;
+use super::executor::released;
+use super::held::Taken;
+use crate::error::Result;
+use crate::job::{AttemptOutcome, ErrorReport, Input, JobRecord, State};
+use crate::lifecycle::{Advice, Failure, Outcome, in_words};
+use crate::storage::{ClaimedJob, Start};
+
+/// How long to wait before another try to reach a storage that is away, at first and at last.
+const FIRST_PAUSE: Duration = Duration::from_millis(20);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+impl Crew {
+    /// Makes a job ready to be started, or says what becomes of it instead.
+    pub(super) async fn make_ready(&self, taken: &mut Taken) -> Result<(), Outcome> {
+        self.check_expiry(&taken.job)?;
+        let Some(rules) = taken.job.rules.as_deref() else {
+            return Ok(());
+        };
+        if let Some(input) = rules.input.clone() {
+            let mut patience = Patience::new();
+            let parent = loop {
+                let answer = self.storage.inspect().job(input.parent).await;
+                if let Some(parent) = patience.or_wait(self, answer).await? {
+                    break parent;
+                }
+            };
+            taken.job.args = filled_in(&taken.job.args, &input, parent)?;
+        }
+        if rules_limit_starts(&taken.job) {
+            self.count_start(taken).await?;
+        }
+        Ok(())
+    }
+
+    /// By the storage's clock, and the id's, which is the storage's too. A job that was started once is
+    /// left alone, whatever became of that.
+    fn check_expiry(&self, job: &ClaimedJob) -> Result<(), Outcome> {
+        let Some(time) = job.rules.as_ref().and_then(|rules| rules.expires_in) else {
+            return Ok(());
+        };
+        let age = self.storage.now() - job.id.created_at();
+        if job.attempt > 0 || job.lost > 0 || age.to_std().is_ok_and(|age| age < time) {
+            return Ok(());
+        }
+        let reason = format!("was not started within {}", in_words(time));
+        Err(Outcome::Expired { reason })
+    }
+
+    async fn count_start(&self, taken: &Taken) -> Result<(), Outcome> {
+        let start = Start {
+            worker: self.id,
+            claim: taken.claim,
+            job: taken.job.id,
+            run: taken.job.run,
+        };
+        let mut patience = Patience::new();
+        loop {
+            let answer = self.storage.start(&start).await;
+            match patience.or_wait(self, answer).await? {
+                Some(true) => return Ok(()),
+                // What is sent now is refused too; it only ends the claim.
+                Some(false) => return Err(released("it is no longer this worker's")),
+                None => {}
+            }
+        }
+    }
+}
+
+/// Waits for a storage that is away, as long as its worker may start anything.
+struct Patience {
+    pause: Duration,
+}
+
+impl Patience {
+    fn new() -> Self {
+        Self { pause: FIRST_PAUSE }
+    }
+
+    /// The answer; or, after a pause, nothing: ask again.
+    async fn or_wait<T>(&mut self, crew: &Crew, answer: Result<T>) -> Result<Option<T>, Outcome> {
+        let error = match answer {
+            Ok(answer) => return Ok(Some(answer)),
+            Err(error) => error,
+        };
+        debug!(%error, "a job cannot be made ready yet");
+        if !error.is_transient() {
+            let why = format!("it could not be made ready: {error}");
+            return Err(failed(why, Advice::Policy));
+        }
+        if crew.held.is_closed() {
+            return Err(released("the storage was away"));
+        }
+        tokio::time::sleep(self.pause).await;
+        self.pause = (self.pause * 2).min(LONGEST_PAUSE);
+        Ok(None)
+    }
+}
+
+fn rules_limit_starts(job: &ClaimedJob) -> bool {
+    let limits = job.rules.as_ref().map_or(&[][..], |rules| &rules.limits);
+    limits.iter().any(|limit| limit.rule.bound.is_rate())
+}
+
+/// The arguments with the parent's result as the first.
+fn filled_in(args: &str, input: &Input, parent: Option<JobRecord>) -> Result<String, Outcome> {
+    let Input { parent: id, field } = input;
+    let missing = |why: String| {
+        let why = format!("its argument `{field}` is the result of job {id}, and {why}");
+        failed(why.clone(), Advice::GiveUp(why))
+    };
+    let Some(parent) = parent else {
+        return Err(missing("there is no such job any more".into()));
+    };
+    let result = match (parent.state, parent.result, parent.reason) {
+        (State::Succeeded, Some(result), _) => result,
+        (State::Succeeded, None, Some(note)) => {
+            return Err(missing(format!("that has none: {note}")));
+        }
+        // What returns nothing returns `null`.
+        (State::Succeeded, None, None) => "null".into(),
+        (state, ..) => {
+            return Err(missing(format!(
+                "that is {state}: requeue this job when it has Succeeded"
+            )));
+        }
+    };
+    let name = serde_json::to_string(field).expect("text is always JSON");
+    let others = args.trim_start().strip_prefix('{').unwrap_or("}");
+    let separator = if others.trim_start().starts_with('}') {
+        ""
+    } else {
+        ","
+    };
+    Ok(format!("{{{name}:{result}{separator}{others}"))
+}
+
+fn failed(why: String, advice: Advice) -> Outcome {
+    Outcome::Failed(Failure {
+        report: ErrorReport::new(why),
+        how: match advice {
+            Advice::GiveUp(_) => AttemptOutcome::Discarded,
+            _ => AttemptOutcome::Failed,
+        },
+        advice,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::job::JobId;
+
+    fn filled(
+        args: &str,
+        state: State,
+        result: Option<&str>,
+        reason: Option<&str>,
+    ) -> Result<String, String> {
+        let id = JobId::new();
+        let mut parent = JobRecord::new(id, "add", state);
+        parent.result = result.map(str::to_owned);
+        parent.reason = reason.map(str::to_owned);
+        let input = Input {
+            parent: id,
+            field: "sum".into(),
+        };
+        filled_in(args, &input, Some(parent)).map_err(|outcome| match outcome {
+            Outcome::Failed(Failure {
+                advice: Advice::GiveUp(why),
+                ..
+            }) => why,
+            other => panic!("{other:?}"),
+        })
+    }
+
+    #[test]
+    fn the_result_becomes_the_first_argument() {
+        let filled = |args, result| filled(args, State::Succeeded, result, None).unwrap();
+        assert_eq!(filled("{}", Some("0.10")), r#"{"sum":0.10}"#);
+        assert_eq!(
+            filled(r#"{"title":"x"}"#, Some("[1]")),
+            r#"{"sum":[1],"title":"x"}"#
+        );
+        assert_eq!(filled("{}", None), r#"{"sum":null}"#);
+    }
+
+    #[test]
+    fn a_result_that_is_not_there_is_told() {
+        for (state, reason, says) in [
+            (
+                State::Succeeded,
+                Some("too large"),
+                "that has none: too large",
+            ),
+            (State::Failed, Some("x"), "that is Failed: requeue this job"),
+            (State::Enqueued, None, "that is Enqueued"),
+        ] {
+            let why = filled("{}", state, None, reason).unwrap_err();
+            assert!(
+                why.contains(says) && why.contains("its argument `sum`"),
+                "{why}"
+            );
+        }
+    }
+}
