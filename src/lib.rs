@@ -51,8 +51,10 @@ pub use connect::connect;
 pub use time::{days, hours, minutes, seconds};
 
 pub use jobs_core::client::{
-    BulkOperation, Client, ClientBuilder, ControlOperation, Drain, Enqueue, EnqueueMany,
-    EnqueuedMany, Handles, JobHandle, KindHandle, Moved, Operation, PauseOperation, QueueHandle,
+    AnyHandle, Batch, BatchHandle, BatchOperation, BulkOperation, Client, ClientBuilder,
+    ControlOperation, Drain, Enqueue, EnqueueMany, EnqueuedMany, Flow, FlowHandle, FlowProgress,
+    Handles, JobHandle, KindHandle, LimitHandle, LimitOperation, Moved, NodeRecord, OpenBatch,
+    Operation, Partial, PauseOperation, QueueHandle, Then,
 };
 #[cfg(feature = "testing")]
 pub use jobs_core::handler::TestContext;
@@ -61,8 +63,9 @@ pub use jobs_core::handler::{
     Requirement,
 };
 pub use jobs_core::job::{
-    AttemptOutcome, Backoff, ClaimId, Due, ErrorReport, Job, JobDefaults, JobId, Priority,
-    QueueOrder, QueuePattern, State, StoredOptions, WorkerId,
+    AttemptOutcome, Backoff, BatchId, Bound, ClaimId, Condition, Due, ErrorReport, Excess, Job,
+    JobDefaults, JobId, LimitRule, LimitUse, OnConflict, Parent, ParentId, Priority, QueueOrder,
+    QueuePattern, State, StoredOptions, UniqueUntil, WorkerId,
 };
 pub use jobs_core::storage::{MemoryStorage, Retention, StorageHandle};
 pub use jobs_core::worker::{RunningWorker, Worker, WorkerBuilder};
@@ -94,7 +97,7 @@ pub use jobs_sqlite::SqliteStorage;
 /// without notice.
 #[doc(hidden)]
 pub mod __private {
-    pub use jobs_core::client::{Enqueue, EnqueueMany};
+    pub use jobs_core::client::{Enqueue, EnqueueMany, Partial, Then};
     pub use jobs_core::handler::expansion::{
         Injected, InjectedNow, Probe, Unknown, argument, fallible, injected, injected_now,
         inventory, requires_all, serde, success,

@@ -1,6 +1,6 @@
 //! What most files with jobs in them need: `use jobs::prelude::*;`
 
 pub use crate::{
-    Backoff, Client, Data, FromContext, Job, JobContext, JobError, JobHandle, JobId, Priority,
-    Worker, days, hours, job, jobs, minutes, seconds,
+    Backoff, Batch, Client, Data, Flow, FromContext, Job, JobContext, JobError, JobHandle, JobId,
+    Priority, Worker, days, hours, job, jobs, minutes, seconds,
 };

@@ -28,8 +28,8 @@ impl Expansion<'_> {
     }
 
     pub(super) fn front_impls(&self) -> TokenStream {
-        let (enqueueing, deref) = (self.enqueueing(), self.deref());
-        quote!(#enqueueing #deref)
+        let (enqueueing, following, deref) = (self.enqueueing(), self.following(), self.deref());
+        quote!(#enqueueing #following #deref)
     }
 
     fn enqueueing(&self) -> TokenStream {
@@ -199,7 +199,7 @@ impl Expansion<'_> {
 }
 
 /// The type of a parameter of `enqueue`.
-fn taken_type(argument: &Argument) -> TokenStream {
+pub(super) fn taken_type(argument: &Argument) -> TokenStream {
     let ty = &argument.ty;
     match argument.text {
         Text::No => quote!(#ty),

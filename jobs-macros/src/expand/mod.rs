@@ -3,7 +3,8 @@
 //! 1. `arguments`: a struct with a field for each argument, `SendWelcome`.
 //! 2. `front`: a unit struct of the function's name with `enqueue`, `enqueue_many` and `call`, which
 //!    derefs to the function.
-//! 3. `entry`: how a worker runs it, as a `static` that `inventory` collects.
+//! 3. `following`: how it can follow another job, whose result is its first argument.
+//! 4. `entry`: how a worker runs it, as a `static` that `inventory` collects.
 //!
 //! All but the two structs is hidden in a `const _`, where the function's body sees what it saw
 //! before. Every name in here begins with `__`: a job named `f` makes a unit struct `f`, and a pattern
@@ -12,6 +13,7 @@
 
 mod arguments;
 mod entry;
+mod following;
 mod front;
 mod stub;
 
