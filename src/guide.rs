@@ -3,6 +3,9 @@
 #[doc = include_str!("../docs/enqueueing.md")]
 pub mod enqueueing {}
 
+#[doc = include_str!("../docs/continuations.md")]
+pub mod continuations {}
+
 #[doc = include_str!("../docs/workers.md")]
 pub mod workers {}
 

@@ -106,6 +106,9 @@ pub mod __private {
         Argument, BoxFuture, EntryRef, JobArg, JobContext, JobEntry, JobError, JobFn, ResultLike,
         blocking, perform,
     };
-    pub use jobs_core::job::{Backoff, Job, JobDefaults, Priority};
+    pub use jobs_core::job::{
+        Backoff, Bound, Job, JobDefaults, LimitDefaults, LimitRule, OnConflict, Priority,
+        UniqueDefaults, UniqueUntil, Weight,
+    };
     pub use jobs_core::lifecycle::Outcome;
 }

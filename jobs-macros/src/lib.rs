@@ -13,6 +13,9 @@ mod list;
 mod names;
 mod options;
 mod parameter;
+mod rules;
+mod settings;
+mod template;
 mod types;
 mod words;
 
@@ -35,8 +38,9 @@ pub fn job(options: TokenStream, item: TokenStream) -> TokenStream {
     };
     let mut errors = Errors::default();
     let options = Options::parse(options.into(), &mut errors);
-    let mistaken_options = errors.take();
+    let mut mistaken_options = errors.take();
     let function = Function::read(function, &options, &mut errors);
+    options.rules.check(&function, &mut mistaken_options);
     let expanded = match &function {
         // What stands inside an `impl` block cannot be expanded to structs.
         Function {

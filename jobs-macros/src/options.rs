@@ -9,10 +9,11 @@ use syn::{Error, Expr, Ident, Lit, LitInt, LitStr, Path, Result, Token, UnOp};
 use crate::backoff::Backoff;
 use crate::errors::Errors;
 use crate::names::{KIND, QUEUE, TAG};
+use crate::rules::{Limit, Rules, Unique};
 use crate::{duration, list, words};
 
 /// Every word there is, what it takes, and how it is written.
-const WORDS: [(&str, &str, &str); 11] = [
+const WORDS: [(&str, &str, &str); 16] = [
     ("name", "a string", "name = \"send_welcome\""),
     ("aliases", "strings", "aliases(\"old_name\")"),
     ("queue", "a string", "queue = \"mail\""),
@@ -35,6 +36,27 @@ const WORDS: [(&str, &str, &str); 11] = [
         "description = \"Greets a new user\"",
     ),
     ("retry_if", "a function", "retry_if = is_transient"),
+    (
+        "unique",
+        "settings",
+        "unique(args = [\"user_id\"], until = \"done\")",
+    ),
+    (
+        "concurrency",
+        "settings",
+        "concurrency(max = 2, key = \"{tenant}\")",
+    ),
+    (
+        "rate",
+        "settings",
+        "rate(max = 10, per = \"1s\", key = \"{tenant}\")",
+    ),
+    (
+        "limit",
+        "a constant and settings",
+        "limit(API, key = \"{tenant}\")",
+    ),
+    ("expires_in", "a duration", "expires_in = \"1h\""),
     ("crate", "a path in a string", "crate = \"my_facade\""),
 ];
 
@@ -63,6 +85,7 @@ pub(crate) struct Options {
     pub(crate) tags: Vec<LitStr>,
     pub(crate) description: Option<LitStr>,
     pub(crate) retry_if: Option<Expr>,
+    pub(crate) rules: Rules,
     krate: Option<Path>,
 }
 
@@ -106,33 +129,60 @@ impl Options {
         let Some((_, takes, example)) = WORDS.iter().find(|(known, ..)| *known == text) else {
             return Err(unknown(&word, &text));
         };
-        if seen.contains(&text) {
+        // Several limits may be shared with others.
+        if text != "limit" && seen.contains(&text) {
             errors.at(&word, format_args!("`{text}` is given twice"));
         }
         let at = input.cursor();
-        let value = self.value(&text, input, errors).map_err(|error| {
-            // What the parser says of itself says nothing of the option.
-            let theirs = [
-                "expected",
-                "unexpected",
-                "invalid digit",
-                "number too large",
-                "digit",
-            ];
-            let said = error.to_string();
-            if theirs.iter().any(|start| said.starts_with(start)) {
-                let span = value_at(at).unwrap_or_else(|| word.span());
-                Error::new(span, format!("`{text}` takes {takes}: `{example}`"))
-            } else {
-                error
-            }
-        });
+        let value = self
+            .value(&text, word.span(), input, errors)
+            .map_err(|error| {
+                // What the parser says of itself says nothing of the option.
+                let theirs = [
+                    "expected",
+                    "unexpected",
+                    "invalid digit",
+                    "number too large",
+                    "digit",
+                ];
+                let said = error.to_string();
+                if theirs.iter().any(|start| said.starts_with(start)) {
+                    let span = value_at(at).unwrap_or_else(|| word.span());
+                    Error::new(span, format!("`{text}` takes {takes}: `{example}`"))
+                } else {
+                    error
+                }
+            });
         seen.push(text.clone());
         value
     }
 
-    fn value(&mut self, word: &str, input: ParseStream<'_>, errors: &mut Errors) -> Result<()> {
+    fn value(
+        &mut self,
+        word: &str,
+        span: Span,
+        input: ParseStream<'_>,
+        errors: &mut Errors,
+    ) -> Result<()> {
+        let rules = &mut self.rules;
         match word {
+            "unique" => {
+                rules.unique = Some(Unique::parse(input, errors)?);
+                return Ok(());
+            }
+            "concurrency" | "rate" => {
+                let option = if word == "rate" {
+                    "rate"
+                } else {
+                    "concurrency"
+                };
+                rules.limits.push(Limit::own(option, span, input, errors)?);
+                return Ok(());
+            }
+            "limit" => {
+                rules.limits.push(Limit::shared(input, errors)?);
+                return Ok(());
+            }
             "aliases" => {
                 self.aliases = list::strings(input)?;
                 self.aliases
@@ -174,6 +224,7 @@ impl Options {
                 }
                 self.timeout = Some(timeout);
             }
+            "expires_in" => self.rules.expires_in(input)?,
             "description" => self.description = Some(input.parse()?),
             "retry_if" => self.retry_if = Some(input.parse()?),
             _ => self.krate = Some(input.parse::<LitStr>()?.parse_with(Path::parse_mod_style)?),
@@ -225,7 +276,7 @@ fn unknown(word: &Ident, text: &str) -> Error {
         .map(|(_, ours)| *ours);
     let meant = elsewhere.or_else(|| words::nearest(text, WORDS.iter().map(|(known, ..)| *known)));
     let hint = match (text, meant) {
-        ("delay" | "unique" | "keep_for", _) => {
+        ("delay" | "keep_for", _) => {
             format!("it is said when a job is enqueued: `.enqueue(..).{text}(..)`")
         }
         (_, Some(meant)) => format!("did you mean `{meant}`?"),

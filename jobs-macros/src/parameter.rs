@@ -51,6 +51,11 @@ impl Argument {
         self.text != Text::No || types::is_plain(&self.ty)
     }
 
+    /// Whether it goes by this name, as the function calls it or as it is stored.
+    pub(crate) fn is_called(&self, name: &str) -> bool {
+        self.name.unraw() == name || self.stored_name() == name
+    }
+
     /// The name under which it is stored.
     pub(crate) fn stored_name(&self) -> String {
         self.field.unraw().to_string()

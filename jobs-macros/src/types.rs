@@ -69,6 +69,12 @@ pub(crate) fn injection(ty: &Type) -> Option<Injection> {
     }
 }
 
+/// Whether the type is written as one of the whole numbers.
+pub(crate) fn is_whole_number(ty: &Type) -> bool {
+    let name = last_segment(ty).map(|last| last.ident.to_string());
+    name.is_some_and(|name| name.starts_with(['i', 'u']) && PLAIN.contains(&name.as_str()))
+}
+
 /// Whether it is certain, and not only likely, that values of the type can be stored: such types need
 /// no checks, which cost compile time.
 pub(crate) fn is_plain(ty: &Type) -> bool {

@@ -7,6 +7,8 @@ mod ui;
 #[cfg(all(feature = "postgres", feature = "sqlite"))]
 mod bad_input;
 #[cfg(all(feature = "postgres", feature = "sqlite"))]
+mod continuations;
+#[cfg(all(feature = "postgres", feature = "sqlite"))]
 mod counters;
 #[cfg(all(feature = "postgres", feature = "sqlite"))]
 mod enqueueing;

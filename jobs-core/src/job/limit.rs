@@ -91,7 +91,7 @@ impl LimitRule {
         check_limit(&self.name)?;
         let wrong = |why: &str| Error::Invalid(format!("the limit `{}` {why}", self.name));
         match self.bound {
-            bound if bound.most() == 0 => Err(wrong(
+            bound if bound.capacity() == 0 => Err(wrong(
                 "is 0, so that no job could ever run: give at least 1, or pause the queue",
             )),
             Bound::FixedWindow { per, .. }
@@ -149,16 +149,6 @@ pub enum Bound {
 }
 
 impl Bound {
-    /// The greatest weight that a job may have.
-    pub const fn most(&self) -> u32 {
-        match *self {
-            Self::Concurrency { max }
-            | Self::FixedWindow { max, .. }
-            | Self::SlidingWindow { max, .. } => max,
-            Self::TokenBucket { burst, .. } => burst,
-        }
-    }
-
     /// Whether starts are counted: a worker then reports each start before it makes it.
     pub const fn is_rate(&self) -> bool {
         !matches!(self, Self::Concurrency { .. })
@@ -217,7 +207,7 @@ impl LimitUse {
     pub fn check(&self) -> Result<()> {
         self.rule.check()?;
         let (name, weight) = (&self.rule.name, self.weight);
-        let most = self.rule.bound.most();
+        let most = self.rule.bound.capacity();
         let why = if weight == 0 {
             "a weight of 0 would not count: give at least 1".into()
         } else if weight > most {

@@ -135,6 +135,7 @@ impl Expansion<'_> {
         let description = options.description.as_ref().map(syn::LitStr::value);
         let description = description.or_else(|| self.function.first_doc_line());
         let description = some(description.map(|text| quote!(#text)));
+        let rules = options.rules.expand(private, &self.kind, self.function);
         quote! {
             #private::JobDefaults {
                 queue: #queue,
@@ -144,6 +145,7 @@ impl Expansion<'_> {
                 timeout: #timeout,
                 tags: &[#(#tags),*],
                 description: #description,
+                #rules
             }
         }
     }

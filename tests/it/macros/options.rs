@@ -57,6 +57,7 @@ fn everything_is_in_the_entry() {
         timeout,
         tags,
         description,
+        ..
     } = defaults;
     assert_eq!(
         (*queue, *priority, *retries),
@@ -85,7 +86,11 @@ fn nothing_said_is_nothing_declared() {
         timeout,
         tags,
         description,
+        expires_in,
+        unique,
+        limits,
     } = defaults;
+    assert!(expires_in.is_none() && unique.is_none() && limits.is_empty());
     assert!(queue.is_none() && priority.is_none() && retries.is_none() && backoff.is_none());
     assert!(timeout.is_none() && tags.is_empty() && description.is_none());
     assert_eq!(entry(bare).kind, "bare");
