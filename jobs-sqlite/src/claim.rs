@@ -21,6 +21,7 @@ use crate::control::Told;
 use crate::encode::{self, Hex};
 use crate::fault::{self, Fault};
 use crate::queries::Queries;
+use crate::rules::{self, read_rules};
 use crate::writer::Durability;
 
 /// A (queue, priority) that has tickets.
@@ -325,8 +326,9 @@ async fn take_lane(
         .bind(until)
         .bind(last)
         .bind(wanted.without())
-        .execute(tx)
+        .execute(&mut *tx)
         .await?;
+    rules::started(tx, queries, &jobs).await?;
     Ok((picked.len(), jobs))
 }
 
@@ -356,16 +358,10 @@ fn claimed(
         options: options
             .and_then(|text| serde_json::from_str(text).ok())
             .map(Box::new),
-        rules: rules(row.try_get(8)?),
+        rules: read_rules(row.try_get(8)?).map(Box::new),
         attempt: row.try_get(6)?,
         lost: row.try_get(7)?,
         run: row.try_get(2)?,
         due_at: encode::time(row.try_get(1)?),
     }))
-}
-
-/// What a job's rules say. What does not parse was written by a later version, or by hand; what it asked
-/// for has been seen to when the job was stored.
-fn rules(text: Option<&str>) -> Option<Box<jobs_core::job::Rules>> {
-    text.and_then(|text| serde_json::from_str(text).ok())
 }

@@ -14,7 +14,7 @@ use jobs_core::Result;
 
 use crate::SqliteStorage;
 use crate::encode;
-use crate::fault::{self, Fault};
+use crate::fault;
 use crate::queries::Queries;
 use crate::wake::Hints;
 use crate::writer::Durability;
@@ -65,18 +65,9 @@ pub(crate) async fn note_time(
 }
 
 impl SqliteStorage {
-    pub(crate) async fn look_at_clock(&self) -> Result<()> {
+    /// `latest`: the latest time at which jobs became due, as the file says.
+    pub(crate) async fn follow_clock(&self, latest: i64) -> Result<()> {
         const DOING: &str = "looking at the clock";
-        let read = self
-            .0
-            .queries
-            .clock_read
-            .query()
-            .fetch_optional(self.pool());
-        let row = read
-            .await
-            .map_err(|error| Fault::from(error).during(DOING))?;
-        let latest: i64 = row.map_or(0, |row| row.get(0));
         if latest <= now() + STEP {
             return Ok(());
         }

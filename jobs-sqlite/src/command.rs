@@ -10,7 +10,7 @@ use sqlx::{Row, SqliteConnection};
 use uuid::Uuid;
 
 use jobs_core::Result;
-use jobs_core::job::{JobId, State};
+use jobs_core::job::{JobId, Rules, State, UniqueUntil};
 use jobs_core::storage::{Answer, Command, Verb};
 
 use crate::SqliteStorage;
@@ -18,7 +18,7 @@ use crate::clock;
 use crate::encode::{self, Hex};
 use crate::fault::{self, Fault};
 use crate::queries::Queries;
-use crate::rules::Step;
+use crate::rules::{self, Again, Step, read_rules};
 use crate::settle::Counted;
 use crate::wake::Hints;
 use crate::writer::Durability;
@@ -35,7 +35,8 @@ impl SqliteStorage {
             Durability::Full,
             move |tx, queries| {
                 let command = Arc::clone(&command);
-                Box::pin(async move { obey(tx, queries, &command).await })
+                let why = deleted_by(&command);
+                Box::pin(async move { obey(tx, queries, &command, &why).await })
             },
             move |(_, hints): &(Vec<Answer>, Hints)| hints.send(&wakes),
         );
@@ -52,25 +53,60 @@ struct Standing {
     queue: String,
     kind: String,
     worker: Option<Uuid>,
+    rules: Option<Rules>,
+    /// Its batch is not complete.
+    held: bool,
 }
 
-async fn obey(
+/// Why jobs are Deleted by a command.
+fn deleted_by(command: &Command) -> String {
+    let actor = &command.actor;
+    match &command.reason {
+        Some(reason) => format!("Deleted by {actor}: {reason}"),
+        None => format!("Deleted by {actor}"),
+    }
+}
+
+/// Carries a command out; `why` jobs are Deleted by it.
+pub(crate) async fn obey(
     tx: &mut SqliteConnection,
     queries: &Queries,
     command: &Command,
+    why: &str,
 ) -> fault::Result<(Vec<Answer>, Hints)> {
     let now = clock::now();
     let found = look(tx, queries, &command.jobs, now).await?;
     let mut changes = Changes::default();
+    if command.verb == Verb::Requeue {
+        changes.holders = holders_of(tx, queries, &found, now).await?;
+    }
     let answer = |standing: &Option<Standing>| match standing {
         None => Answer::Unknown,
-        Some(job) => changes.decide(command, job, now),
+        Some(job) => changes.decide(command, job, why, now),
     };
     let answers = found.iter().map(answer).collect();
     let others = changes.write(tx, queries, command, now).await?;
     let mut hints = changes.hints;
     hints.add(others);
     Ok((answers, hints))
+}
+
+/// Who holds the keys that jobs want.
+async fn holders_of(
+    tx: &mut SqliteConnection,
+    queries: &Queries,
+    jobs: &[Option<Standing>],
+    now: i64,
+) -> fault::Result<HashMap<(String, String), JobId>> {
+    let name = |job: &Standing| {
+        let unique = job.rules.as_ref()?.unique.as_ref()?;
+        Some((job.kind.clone(), unique.key.clone()))
+    };
+    let names: Vec<_> = jobs.iter().flatten().filter_map(name).collect();
+    if names.is_empty() {
+        return Ok(HashMap::new());
+    }
+    rules::holders(&mut Step::new(tx, queries, now), &names).await
 }
 
 /// Where the jobs stand, in their order.
@@ -96,6 +132,8 @@ async fn look(
             queue: row.try_get(3)?,
             kind: row.try_get(4)?,
             worker: None,
+            rules: read_rules(row.try_get(7)?),
+            held: row.try_get(8)?,
         });
     }
     let held = |standing: &Option<Standing>| {
@@ -167,29 +205,42 @@ struct Changes {
     left: Vec<State>,
     /// Jobs that are Deleted, and those that wait for their parents no longer.
     ended: Vec<(Uuid, State)>,
+    /// Jobs with rules that run again, and who holds the keys that such jobs want.
+    again: Vec<Again>,
+    holders: HashMap<(String, String), JobId>,
     alone: Vec<Uuid>,
     counted: Counted,
     hints: Hints,
 }
 
 impl Changes {
-    fn decide(&mut self, command: &Command, job: &Standing, now: i64) -> Answer {
+    fn decide(&mut self, command: &Command, job: &Standing, why: &str, now: i64) -> Answer {
         use State::{Awaiting, Deleted, Enqueued, Failed, Processing, Scheduled, Succeeded};
         let from = job.state;
-        if from == Awaiting && matches!(command.verb, Verb::Delete | Verb::RunNow) {
+        if from == Awaiting
+            && (command.verb == Verb::Delete || command.verb == Verb::RunNow && !job.held)
+        {
             self.alone.push(job.id.as_uuid());
         }
         let to = match (command.verb, from) {
             (Verb::Delete, Failed | Scheduled | Enqueued | Processing | Awaiting) => {
-                self.delete(command, job, now);
+                self.delete(job, why, now);
                 Deleted
             }
             (Verb::Requeue, Succeeded | Failed | Deleted) => {
-                self.wait(job, now, true);
-                Enqueued
+                if let Err(holder) = self.take_key(job) {
+                    return Answer::KeyHeld(holder);
+                }
+                if job.held {
+                    self.hold(job, now);
+                    Awaiting
+                } else {
+                    self.wait(job, now, true);
+                    Enqueued
+                }
             }
             (Verb::RunNow, Enqueued) => Enqueued,
-            (Verb::RunNow, Scheduled | Awaiting) => {
+            (Verb::RunNow, Scheduled | Awaiting) if !job.held || from == Scheduled => {
                 self.wait(job, now, false);
                 Enqueued
             }
@@ -208,12 +259,7 @@ impl Changes {
         Answer::Done { from, to }
     }
 
-    fn delete(&mut self, command: &Command, job: &Standing, now: i64) {
-        let actor = &command.actor;
-        let reason = match &command.reason {
-            Some(reason) => format!("Deleted by {actor}: {reason}"),
-            None => format!("Deleted by {actor}"),
-        };
+    fn delete(&mut self, job: &Standing, why: &str, now: i64) {
         let id = Hex(job.id.as_uuid());
         let worker = job.worker.map(Hex);
         self.changes.push((
@@ -223,7 +269,7 @@ impl Changes {
             None,
             false,
             Some(now),
-            Some(reason),
+            Some(why.to_owned()),
             worker,
         ));
         self.counted.of(&job.queue, &job.kind).deleted += 1;
@@ -231,6 +277,36 @@ impl Changes {
         if job.state == State::Processing {
             self.hints.cancelled(job.id);
         }
+    }
+
+    /// A job that was final and runs again takes its key again, unless another holds it.
+    fn take_key(&mut self, job: &Standing) -> std::result::Result<(), JobId> {
+        let Some(rules) = &job.rules else {
+            return Ok(());
+        };
+        if let Some(unique) = &rules.unique
+            && !matches!(unique.until, UniqueUntil::Period(_))
+        {
+            let name = (job.kind.clone(), unique.key.clone());
+            let holder = *self.holders.entry(name).or_insert(job.id);
+            if holder != job.id {
+                return Err(holder);
+            }
+        }
+        self.again.push(Again {
+            id: job.id.as_uuid(),
+            kind: job.kind.clone(),
+            rules: rules.clone(),
+            from: job.state,
+        });
+        Ok(())
+    }
+
+    /// A job is to run again when its batch is complete.
+    fn hold(&mut self, job: &Standing, now: i64) {
+        let id = Hex(job.id.as_uuid());
+        self.changes
+            .push((id, job.run, "awaiting", Some(now), true, None, None, None));
     }
 
     fn wait(&mut self, job: &Standing, at: i64, fresh: bool) {
@@ -272,6 +348,7 @@ impl Changes {
             .bind(command.reason.clone())
             .execute(tx)
             .await?;
+        step.requeued(&self.again).await?;
         step.place(&self.waiting).await?;
         step.ended(self.ended.clone()).await?;
         step.finish().await

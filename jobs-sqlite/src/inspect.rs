@@ -8,11 +8,11 @@ use uuid::Uuid;
 
 use jobs_core::Result;
 use jobs_core::job::{
-    AttemptOutcome, AttemptRecord, EventRecord, JobId, JobRecord, Parent, Priority, State,
+    AttemptOutcome, AttemptRecord, BatchId, EventRecord, JobId, JobRecord, Parent, Priority, State,
 };
 use jobs_core::storage::{
-    ControlEvent, Controls, Inspect, JobFilter, JobPage, PauseRecord, QueueRecord, Scope,
-    StatRecord, StateCounts, WorkerRecord,
+    BatchRecord, ControlEvent, Controls, Inspect, JobFilter, JobPage, PauseRecord, QueueRecord,
+    Scope, StatRecord, StateCounts, WorkerRecord,
 };
 
 use crate::SqliteStorage;
@@ -52,6 +52,7 @@ impl SqliteStorage {
         let queries = &self.0.queries;
         let size = filter.page_size();
         let (statement, stored) = match filter.state {
+            state if filter.batch.is_some() => (&queries.inspect_batch, state.map(State::as_str)),
             Some(State::Enqueued) => (&queries.inspect_waiting, Some("enqueued")),
             Some(State::Scheduled) => (&queries.inspect_waiting, Some("scheduled")),
             Some(State::Processing) => (&queries.inspect_processing, Some("processing")),
@@ -70,7 +71,8 @@ impl SqliteStorage {
             .bind(filter.tag.clone())
             // One more than asked for tells whether there is a next page.
             .bind(size as i64 + 1)
-            .bind(clock::now());
+            .bind(clock::now())
+            .bind(filter.batch.map(|batch| batch.as_uuid()));
         let rows = query.fetch_all(self.pool()).await?;
         let ids: Vec<Uuid> = rows
             .iter()
@@ -289,6 +291,14 @@ impl Inspect for SqliteStorage {
         let since = clock::now() - DAY;
         let query = self.0.queries.inspect_workers.query().bind(since);
         all!(self, query, worker, "listing the workers")
+    }
+
+    async fn batch(&self, id: BatchId) -> Result<Option<BatchRecord>> {
+        const DOING: &str = "reading a batch";
+        let ids = encode::ids([id.as_uuid()]).map_err(|fault| fault.during(DOING))?;
+        let query = self.0.queries.batches.query().bind(ids);
+        let found: Vec<BatchRecord> = all!(self, query, rules::record, "reading a batch")?;
+        Ok(found.into_iter().next())
     }
 
     async fn awaited(&self, id: JobId) -> Result<Vec<Parent>> {

@@ -21,6 +21,7 @@
 //! Several processes may use the file at once; a process learns within some 25 ms that another has
 //! written. The file must be on a local disk: WAL does not work across a network.
 
+mod batch;
 mod claim;
 mod clock;
 mod command;
@@ -38,6 +39,7 @@ mod rescue;
 mod retain;
 mod rules;
 mod settle;
+mod tick;
 mod wake;
 mod within;
 mod worker;
@@ -53,10 +55,10 @@ use sqlx::{SqliteConnection, SqlitePool};
 use tokio::sync::{Notify, broadcast};
 
 use jobs_core::Result;
-use jobs_core::job::{JobId, NewJob, WorkerId};
+use jobs_core::job::{BatchId, JobId, NewJob, WorkerId};
 use jobs_core::storage::{
-    Answer, Beat, ClaimRequest, Claimed, Command, Control, Flush, Inserted, Orders, Presence,
-    Refused, RescueRequest, Rescued, Retention, Storage, Wake, WorkerInfo,
+    Answer, Beat, ClaimRequest, Claimed, Command, Control, Flush, Inserted, NewBatch, Orders,
+    Presence, Refused, RescueRequest, Rescued, Retention, Storage, Wake, WorkerInfo, check_rules,
 };
 
 use claim::Turns;
@@ -144,6 +146,23 @@ impl Storage for SqliteStorage {
         self.settle_flush(flush).await
     }
 
+    async fn create_batch(&self, batch: &NewBatch, jobs: &[NewJob]) -> Result<Vec<Inserted>> {
+        check_rules(jobs)?;
+        self.make_batch(batch, jobs).await
+    }
+
+    async fn seal_batch(&self, batch: BatchId) -> Result<()> {
+        self.complete_batch(batch).await
+    }
+
+    async fn reopen_batch(&self, batch: BatchId) -> Result<()> {
+        self.open_batch(batch).await
+    }
+
+    async fn cancel_batch(&self, batch: BatchId, actor: &str, reason: Option<&str>) -> Result<u64> {
+        self.stop_batch(batch, actor, reason).await
+    }
+
     async fn register(&self, worker: &WorkerInfo) -> Result<()> {
         self.make_known(worker).await
     }
@@ -181,7 +200,7 @@ impl Storage for SqliteStorage {
     }
 
     async fn tick(&self) -> Result<()> {
-        self.look_at_clock().await
+        self.do_what_is_due().await
     }
 
     async fn retain(&self, retention: &Retention) -> Result<u64> {

@@ -78,6 +78,16 @@ macro_rules! queries {
 queries! {
     attempt
     attempt_trim
+    batch
+    batch_above
+    batch_below
+    batch_count
+    batch_drop
+    batch_end
+    batch_open
+    batch_seal
+    batch_unsealed
+    batches
     beat
     bury
     claim_close
@@ -94,17 +104,20 @@ queries! {
     command
     command_pick
     complete
-    dependants
-    dependency
-    dependency_drop
-    dependency_met
     control_end
     control_event
     control_set
     controls
+    dependants
+    dependency
+    dependency_drop
+    dependency_met
+    end
     event
+    expired
+    expiry
+    expiry_drop
     held_by
-    impossible
     insert
     insert_known
     insert_ruled
@@ -112,6 +125,7 @@ queries! {
     inspect_attempts
     inspect_awaited
     inspect_awaiting
+    inspect_batch
     inspect_control_events
     inspect_counts
     inspect_ended_badly
@@ -125,6 +139,12 @@ queries! {
     known
     lane_due
     lanes
+    member
+    member_drop
+    member_open
+    member_pick
+    merge
+    merge_pick
     pending
     presences
     ready
@@ -136,11 +156,13 @@ queries! {
     retain
     retain_attempt
     retain_awaiting
+    retain_batch
     retain_check
     retain_control
     retain_control_event
     retain_event
     retain_kept
+    retain_member
     retain_pick
     retain_stat
     retain_tag
@@ -151,9 +173,15 @@ queries! {
     settle_fence
     stat
     suspect
+    tag
     tally
+    tick
     ticket
     touched
+    unique_expire
+    unique_free
+    unique_holders
+    unique_take
     untie
     worker_alive
 }
@@ -229,6 +257,9 @@ mod tests {
             "jobs_control_event",
             "jobs_tally",
             "lane",
+            "above",
+            "below",
+            "CONSTANT",
         ];
         let from_memory = table.contains("VIRTUAL TABLE") || table.starts_with('(');
         let name = table.split(' ').next().unwrap_or_default();

@@ -77,6 +77,7 @@ impl SqliteStorage {
         }
         let pick = || queries.retain_kept.query().bind(limits.now);
         removed += self.remove_all(pick, limits).await?;
+        self.remove_batches(limits).await?;
         self.forget_old(limits.now).await?;
         Ok(removed)
     }
@@ -119,6 +120,29 @@ impl SqliteStorage {
         work.await.map(|(gone, _)| gone)
     }
 
+    /// Removes batches whose time is up, a handful at a time. Their members go by their own times.
+    async fn remove_batches(&self, limits: Limits) -> fault::Result<()> {
+        loop {
+            let wakes = self.0.wakes.clone();
+            let work = self.0.writer.run(
+                Durability::Process,
+                move |tx, queries| {
+                    Box::pin(async move {
+                        let mut step = Step::new(tx, queries, limits.now);
+                        let batches = old_batches(&mut step, limits).await?;
+                        let n = batches.len();
+                        step.forget_batches(batches).await?;
+                        Ok((n, step.finish().await?))
+                    })
+                },
+                move |(_, hints): &(usize, Hints)| hints.send(&wakes),
+            );
+            if work.await?.0 < HANDFUL {
+                return Ok(());
+            }
+        }
+    }
+
     /// Forgets counters and what workers were told that are too old, pauses that have ended, and workers that
     /// died more than a day ago and hold nothing.
     async fn forget_old(&self, now: i64) -> fault::Result<()> {
@@ -144,6 +168,15 @@ impl SqliteStorage {
     }
 }
 
+/// The first batches whose time is up.
+async fn old_batches(step: &mut Step<'_>, limits: Limits) -> fault::Result<Vec<Uuid>> {
+    let pick = step.queries.retain_batch.query().bind(limits.now);
+    let pick = pick.bind(limits.succeeded).bind(limits.failed);
+    let pick = pick.bind(limits.deleted).bind(HANDFUL as i64);
+    let rows = pick.fetch_all(&mut *step.tx).await?;
+    rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
+}
+
 /// Removes those of the jobs whose time is still up, with their history.
 async fn remove(
     tx: &mut SqliteConnection,
@@ -167,16 +200,48 @@ async fn remove(
     let mut step = Step::new(&mut *tx, queries, limits.now);
     step.removed(&ids).await?;
     let hints = step.finish().await?;
+    erase_bodies(tx, queries, ids).await?;
+    leave(tx, queries, states.into_iter()).await?;
+    Ok((rows.len() as u64, hints))
+}
+
+/// Removes jobs (ids), all of them Deleted, with their history.
+pub(crate) async fn erase(
+    tx: &mut SqliteConnection,
+    queries: &Queries,
+    jobs: String,
+) -> fault::Result<()> {
+    let known = queries.known.query().bind(jobs.clone());
+    let rows = known.fetch_all(&mut *tx).await?;
+    let mut states = Vec::with_capacity(rows.len());
+    for row in &rows {
+        states.push((row.try_get(1)?, -1));
+    }
+    erase_bodies(&mut *tx, queries, jobs).await?;
+    leave(tx, queries, states.into_iter()).await
+}
+
+async fn erase_bodies(
+    tx: &mut SqliteConnection,
+    queries: &Queries,
+    jobs: String,
+) -> fault::Result<()> {
     let Queries {
         retain_tag,
         retain_attempt,
         retain_event,
+        retain_member,
         retain,
         ..
     } = queries;
-    for delete in [retain_tag, retain_attempt, retain_event, retain] {
-        delete.query().bind(ids.clone()).execute(&mut *tx).await?;
+    for delete in [
+        retain_tag,
+        retain_attempt,
+        retain_event,
+        retain_member,
+        retain,
+    ] {
+        delete.query().bind(jobs.clone()).execute(&mut *tx).await?;
     }
-    leave(tx, queries, states.into_iter()).await?;
-    Ok((rows.len() as u64, hints))
+    Ok(())
 }

@@ -13,9 +13,10 @@ use uuid::Uuid;
 use jobs_core::Result;
 use jobs_core::job::{NewJob, State, WorkerId};
 use jobs_core::lifecycle::Transition;
-use jobs_core::storage::{Inserted, Settlement, Within, check_rules};
+use jobs_core::storage::{Inserted, NewBatch, Settlement, Within, check_rules};
 
 use crate::SqliteStorage;
+use crate::batch;
 use crate::clock;
 use crate::encode;
 use crate::fault::{self, Fault};
@@ -50,6 +51,26 @@ impl Within<SqliteStorage> for SqliteConnection {
         Ok(answers(jobs, &known))
     }
 
+    async fn create_batch(
+        &mut self,
+        storage: &SqliteStorage,
+        batch: &NewBatch,
+        jobs: &[NewJob],
+    ) -> Result<Vec<Inserted>> {
+        check_rules(jobs)?;
+        let (batch, jobs) = (batch.clone(), jobs.to_vec());
+        let queries = Arc::clone(&storage.0.queries);
+        let stored = rules::whole(self, |tx| {
+            Box::pin(async move {
+                let (answers, _) = batch::create(tx, &queries, &batch, &jobs).await?;
+                Ok(answers)
+            })
+        });
+        stored
+            .await
+            .map_err(|fault| fault.during("storing a batch"))
+    }
+
     async fn complete(
         &mut self,
         storage: &SqliteStorage,
@@ -67,6 +88,15 @@ impl Within<SqliteStorage> for Transaction<'_, Sqlite> {
         Within::insert(&mut **self, storage, jobs).await
     }
 
+    async fn create_batch(
+        &mut self,
+        storage: &SqliteStorage,
+        batch: &NewBatch,
+        jobs: &[NewJob],
+    ) -> Result<Vec<Inserted>> {
+        Within::create_batch(&mut **self, storage, batch, jobs).await
+    }
+
     async fn complete(
         &mut self,
         storage: &SqliteStorage,
@@ -81,6 +111,15 @@ impl Within<SqliteStorage> for Transaction<'_, Sqlite> {
 impl Within<SqliteStorage> for PoolConnection<Sqlite> {
     async fn insert(&mut self, storage: &SqliteStorage, jobs: &[NewJob]) -> Result<Vec<Inserted>> {
         Within::insert(&mut **self, storage, jobs).await
+    }
+
+    async fn create_batch(
+        &mut self,
+        storage: &SqliteStorage,
+        batch: &NewBatch,
+        jobs: &[NewJob],
+    ) -> Result<Vec<Inserted>> {
+        Within::create_batch(&mut **self, storage, batch, jobs).await
     }
 
     async fn complete(

@@ -101,7 +101,7 @@ fn used_up(retries: u32, headline: &str) -> String {
 }
 
 /// A duration as people say it: `0 s`, `250 ms`, `38 s`, `10 min`, `1 h 5 min`, `3 d 4 h`.
-pub(crate) fn in_words(time: Duration) -> String {
+pub fn in_words(time: Duration) -> String {
     let (secs, millis) = (time.as_secs(), time.subsec_millis());
     let two = |n: u64, unit: &str, m: u64, smaller: &str| match m {
         0 => format!("{n} {unit}"),

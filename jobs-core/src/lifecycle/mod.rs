@@ -8,8 +8,7 @@ mod decide;
 mod outcome;
 mod transition;
 
-pub(crate) use decide::in_words;
-pub use decide::{RetryPolicy, Standing, decide};
+pub use decide::{RetryPolicy, Standing, decide, in_words};
 pub use outcome::{Advice, Failure, Outcome, Success};
 pub use transition::Transition;
 

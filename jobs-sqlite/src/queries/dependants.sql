@@ -1,5 +1,3 @@
 -- Who waits for the jobs or batches ?1 (ids), and how they must end.
-select d.parent, d.child, d.condition, d.is_batch, j.queue, j.kind
-  from json_each(?1) x
- cross join jobs_dependency d on d.parent = unhex(x.value)
- cross join jobs_job j on j.id = d.child
+select d.parent, d.child, d.condition, d.is_batch
+  from json_each(?1) x cross join jobs_dependency d on d.parent = unhex(x.value)

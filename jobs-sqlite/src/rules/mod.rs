@@ -3,18 +3,22 @@
 //! All of it happens in the transaction of the verb that it follows from, however far it goes: there is one
 //! writer, so nothing that is read here can change before it is written.
 
+mod batch;
+mod expiry;
 mod parents;
 mod resolve;
 mod store;
+mod unique;
 mod whole;
 
 use std::fmt;
 
-use sqlx::SqliteConnection;
+use sqlx::{Row, SqliteConnection};
 use uuid::Uuid;
 
 use jobs_core::Error;
-use jobs_core::job::{BatchId, JobId, State};
+use jobs_core::job::{BatchId, JobId, Rules, State, UniqueUntil};
+use jobs_core::storage::ClaimedJob;
 
 use crate::clock::note_time;
 use crate::encode::{self, Hex};
@@ -23,8 +27,10 @@ use crate::queries::Queries;
 use crate::settle::Counted;
 use crate::wake::Hints;
 
+pub(crate) use batch::{cancel, create, open_members, record, seal, settle, take_again};
 pub(crate) use parents::awaited;
 pub(crate) use store::{needs_room, store};
+pub(crate) use unique::holders;
 pub(crate) use whole::whole;
 
 /// One step in a transaction, with what it is worth telling once that is committed.
@@ -55,7 +61,12 @@ impl<'t> Step<'t> {
 
     /// Sees to those who wait for the jobs (ids) that are about to be removed.
     pub(crate) async fn removed(&mut self, jobs: &str) -> fault::Result<()> {
-        resolve::removed(self, jobs).await
+        resolve::removed(self, jobs, None).await
+    }
+
+    /// The same, for this reason, whatever they wait for.
+    async fn gone(&mut self, parents: &str, why: &str) -> fault::Result<()> {
+        resolve::removed(self, parents, Some(why)).await
     }
 
     /// Gives jobs that wait for nothing but their time the place to do so.
@@ -69,6 +80,43 @@ impl<'t> Step<'t> {
         note_time(self.tx, self.queries, self.now).await
     }
 
+    /// Removes batches that have ended; who still waits for them waits in vain.
+    pub(crate) async fn forget_batches(&mut self, batches: Vec<Uuid>) -> fault::Result<()> {
+        self.removed(&ids_of(batches.iter().copied())?).await?;
+        batch::forget(self, batches).await
+    }
+
+    /// Deletes jobs that have not ended, each for a reason, with what follows.
+    async fn end(&mut self, jobs: &[(Uuid, String)]) -> fault::Result<()> {
+        self.delete(jobs).await?;
+        let ended = jobs.iter().map(|(job, _)| (*job, State::Deleted));
+        self.ended(ended.collect()).await
+    }
+
+    /// Deletes jobs that have not ended, each for a reason.
+    async fn delete(&mut self, jobs: &[(Uuid, String)]) -> fault::Result<()> {
+        if jobs.is_empty() {
+            return Ok(());
+        }
+        let ids: Vec<Uuid> = jobs.iter().map(|(job, _)| *job).collect();
+        self.lift(&ids).await?;
+        self.forget_parents(&ids).await?;
+        let rows = encode::rows(jobs.iter().map(|(job, reason)| (Hex(*job), reason)))?;
+        let end = self.queries.end.query().bind(rows).bind(self.now);
+        for row in end.fetch_all(&mut *self.tx).await? {
+            self.counted.of(row.try_get(0)?, row.try_get(1)?).deleted += 1;
+        }
+        Ok(())
+    }
+
+    /// Takes waiting jobs out of the places where they wait.
+    pub(crate) async fn lift(&mut self, jobs: &[Uuid]) -> fault::Result<()> {
+        let ids = encode::ids(jobs.iter().copied())?;
+        let untie = self.queries.untie.query().bind(ids);
+        untie.execute(&mut *self.tx).await?;
+        Ok(())
+    }
+
     /// Jobs wait for no parent any more, whatever becomes of those.
     pub(crate) async fn forget_parents(&mut self, jobs: &[Uuid]) -> fault::Result<()> {
         if jobs.is_empty() {
@@ -80,6 +128,42 @@ impl<'t> Step<'t> {
         Ok(())
     }
 
+    /// Jobs that were final are to run again: their batches have not ended, and they hold their keys.
+    pub(crate) async fn requeued(&mut self, jobs: &[Again]) -> fault::Result<()> {
+        for job in jobs {
+            if let Some(batch) = job.rules.batch {
+                batch::reopen(self, batch.as_uuid(), job.from).await?;
+            }
+        }
+        let keys = jobs.iter().filter_map(|job| {
+            let unique = job.rules.unique.as_ref()?;
+            let held = !matches!(unique.until, UniqueUntil::Period(_));
+            held.then(|| (&job.kind, &unique.key, Hex(job.id), None::<i64>))
+        });
+        let keys: Vec<_> = keys.collect();
+        if !keys.is_empty() {
+            let take = self.queries.unique_take.query();
+            let take = take.bind(encode::rows(keys)?);
+            take.execute(&mut *self.tx).await?;
+        }
+        Ok(())
+    }
+
+    /// Does what is due: deletes jobs that have not been started in time, forgets keys whose time is up, and
+    /// removes batches that have been incomplete since `since`.
+    pub(crate) async fn upkeep(&mut self, since: i64) -> fault::Result<()> {
+        expiry::expire(self).await?;
+        let keys = self.queries.unique_expire.query().bind(self.now);
+        keys.execute(&mut *self.tx).await?;
+        batch::abandon(self, since).await
+    }
+
+    /// Writes down what has been counted so far.
+    async fn count(&mut self) -> fault::Result<()> {
+        let counted = std::mem::take(&mut self.counted);
+        counted.write(self.tx, self.queries, self.now).await
+    }
+
     /// Writes the counters down; the last thing that a step does.
     pub(crate) async fn finish(self) -> fault::Result<Hints> {
         self.counted.write(self.tx, self.queries, self.now).await?;
@@ -87,11 +171,52 @@ impl<'t> Step<'t> {
     }
 }
 
+/// Jobs have been taken by a worker: keys that are held until then are free.
+pub(crate) async fn started(
+    tx: &mut SqliteConnection,
+    queries: &Queries,
+    jobs: &[ClaimedJob],
+) -> fault::Result<()> {
+    let key = |job: &ClaimedJob| {
+        let unique = job.rules.as_ref()?.unique.as_ref()?;
+        let ends = unique.until == UniqueUntil::Started;
+        ends.then(|| {
+            (
+                job.kind.to_string(),
+                unique.key.clone(),
+                Hex(job.id.as_uuid()),
+            )
+        })
+    };
+    let keys: Vec<_> = jobs.iter().filter_map(key).collect();
+    if keys.is_empty() {
+        return Ok(());
+    }
+    let free = queries.unique_free.query().bind(encode::rows(keys)?);
+    free.execute(tx).await?;
+    Ok(())
+}
+
+/// A job with rules that was final and is to run again.
+pub(crate) struct Again {
+    pub(crate) id: Uuid,
+    pub(crate) kind: String,
+    pub(crate) rules: Rules,
+    /// How it had ended.
+    pub(crate) from: State,
+}
+
 /// Why a request is refused before anything is written: something about it is wrong.
 #[derive(Clone, Debug)]
 pub(crate) enum Refusal {
     UnknownJob(JobId),
     UnknownBatch(BatchId),
+    Duplicate {
+        holder: JobId,
+        key: String,
+    },
+    /// Something that can never be.
+    Invalid(String),
 }
 
 impl Refusal {
@@ -99,6 +224,8 @@ impl Refusal {
         match self {
             Self::UnknownJob(job) => Error::UnknownJob(job),
             Self::UnknownBatch(batch) => Error::UnknownBatch(batch),
+            Self::Duplicate { holder, key } => Error::Duplicate { holder, key },
+            Self::Invalid(why) => Error::Invalid(why),
         }
     }
 }
@@ -111,6 +238,11 @@ impl fmt::Display for Refusal {
 
 /// What was done, or why it was refused before anything was written.
 pub(crate) type Told<T> = Result<T, Refusal>;
+
+/// What a job's rules say. What does not parse was written by a later version, or by hand.
+pub(crate) fn read_rules(text: Option<&str>) -> Option<Rules> {
+    text.and_then(|text| serde_json::from_str(text).ok())
+}
 
 /// Ids as the text of one JSON array.
 fn ids_of(ids: impl IntoIterator<Item = Uuid>) -> fault::Result<String> {

@@ -6,8 +6,9 @@ use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 use uuid::Uuid;
 
-use jobs_core::job::{Condition, JobId, NewJob, Parent, ParentId, State};
+use jobs_core::job::{BatchId, Condition, JobId, NewJob, Parent, ParentId, State};
 
+use super::batch;
 use super::{Refusal, Step, Told, ids_of};
 use crate::fault::{self, Fault};
 
@@ -57,6 +58,9 @@ pub(super) struct Waits {
     pub(super) impossible: Option<String>,
 }
 
+/// Whom jobs name as their parents.
+type Wanted = BTreeMap<JobId, Vec<(ParentId, Condition)>>;
+
 /// The parents of the jobs of one request: who they are and how they stand.
 pub(super) struct Parents {
     /// Of jobs that are about to be stored, by their ids.
@@ -64,30 +68,15 @@ pub(super) struct Parents {
 }
 
 impl Parents {
-    /// Looks at the parents of `jobs`, which are about to be stored. `instead` says which job stands for one
-    /// of the request that is not stored.
-    pub(super) async fn look(
-        step: &mut Step<'_>,
-        jobs: &[&NewJob],
-        instead: &HashMap<JobId, JobId>,
-    ) -> fault::Result<Told<Self>> {
+    /// Looks at the parents of `jobs`, which are about to be stored.
+    pub(super) async fn look(step: &mut Step<'_>, jobs: &[NewJob]) -> fault::Result<Told<Self>> {
         let fresh: BTreeSet<JobId> = jobs.iter().map(|job| job.id).collect();
-        let mut wanted: BTreeMap<JobId, Vec<(ParentId, Condition)>> = BTreeMap::new();
+        let mut wanted = Wanted::new();
         for job in jobs {
             let parents = job.rules.iter().flat_map(|rules| &rules.parents);
-            let mut of_job: Vec<(ParentId, Condition)> = Vec::new();
-            for parent in parents {
-                let of = match parent.of {
-                    ParentId::Job(id) => ParentId::Job(*instead.get(&id).unwrap_or(&id)),
-                    of @ ParentId::Batch(_) => of,
-                };
-                // Of two parents for which one job stands, the first counts.
-                if !of_job.iter().any(|(known, _)| *known == of) {
-                    of_job.push((of, parent.on));
-                }
-            }
-            if !of_job.is_empty() {
-                wanted.insert(job.id, of_job);
+            let parents: Vec<_> = parents.map(|parent| (parent.of, parent.on)).collect();
+            if !parents.is_empty() {
+                wanted.insert(job.id, parents);
             }
         }
         let stored = outcomes(step, &wanted, &fresh).await?;
@@ -138,7 +127,7 @@ fn unknown(parent: ParentId) -> Refusal {
 /// How the parents stand that are stored: `None` if they have not ended.
 async fn outcomes(
     step: &mut Step<'_>,
-    wanted: &BTreeMap<JobId, Vec<(ParentId, Condition)>>,
+    wanted: &Wanted,
     fresh: &BTreeSet<JobId>,
 ) -> fault::Result<HashMap<ParentId, Option<State>>> {
     let parents = wanted.values().flatten();
@@ -159,6 +148,17 @@ async fn outcomes(
                 state.filter(|state| state.is_final()),
             );
         }
+    }
+    let batches = wanted.values().flatten();
+    let batches: BTreeSet<BatchId> = batches
+        .filter_map(|(parent, _)| match parent {
+            ParentId::Batch(id) => Some(*id),
+            ParentId::Job(_) => None,
+        })
+        .collect();
+    for batch in batch::records(step, batches).await? {
+        let outcome = batch.finished_at.map(|_| batch.outcome());
+        found.insert(ParentId::Batch(batch.id), outcome);
     }
     Ok(found)
 }

@@ -1,38 +1,103 @@
-//! What follows when jobs have become final, through whatever door: those that wait for them are looked at,
-//! and those that wait for these, until nothing follows any more.
+//! What follows when jobs have become final, through whatever door: their keys are free, their batches count
+//! them, those that wait for them are looked at, and those that wait for these, until nothing follows any
+//! more.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use sqlx::Row;
 use uuid::Uuid;
 
-use jobs_core::job::{ParentId, State};
+use jobs_core::job::{ParentId, Rules, State, UniqueUntil};
 
+use super::batch::{Counts, Ended};
 use super::parents::{condition, parent_of, uuid_of};
-use super::{Step, ids_of};
+use super::{Step, expiry, ids_of, read_rules};
 use crate::encode::{self, Hex};
 use crate::fault;
 
 /// Who ended, and how.
-type Ends = Vec<(ParentId, State)>;
+type Ends = BTreeMap<ParentId, State>;
 
 pub(super) async fn ended(step: &mut Step<'_>, jobs: Vec<(Uuid, State)>) -> fault::Result<()> {
     let ends = jobs.into_iter();
     let ends = ends.map(|(job, how)| (ParentId::Job(job.into()), how));
-    follow(step, ends.collect()).await
+    follow(step, ends.collect(), Counts::default()).await
 }
 
-async fn follow(step: &mut Step<'_>, mut ends: Ends) -> fault::Result<()> {
+impl Step<'_> {
+    /// Sees to what follows when batches have ended.
+    pub(super) async fn batches_ended(&mut self, batches: Vec<Ended>) -> fault::Result<()> {
+        let (mut ends, mut counts) = (Ends::new(), Counts::default());
+        add(batches, &mut ends, &mut counts);
+        follow(self, ends, counts).await
+    }
+}
+
+/// Batches that have ended are among those that have, and members of others.
+fn add(batches: Vec<Ended>, ends: &mut Ends, counts: &mut Counts) {
+    for batch in batches {
+        ends.insert(ParentId::Batch(batch.id), batch.how);
+        if let Some(parent) = batch.parent {
+            counts.ended(parent, batch.how, 1);
+        }
+    }
+}
+
+/// `counts`: members that have ended otherwise than as jobs.
+async fn follow(step: &mut Step<'_>, mut ends: Ends, mut counts: Counts) -> fault::Result<()> {
     while !ends.is_empty() {
-        ends = resolve(step, ends).await?;
+        let mut next = resolve(step, &ends).await?;
+        leave(step, &ends, &mut counts).await?;
+        let batches = std::mem::take(&mut counts).close(step).await?;
+        add(batches, &mut next, &mut counts);
+        ends = next;
     }
     Ok(())
 }
 
+/// Jobs that have ended leave what they held: keys, and places among those that are not final.
+async fn leave(step: &mut Step<'_>, ends: &Ends, counts: &mut Counts) -> fault::Result<()> {
+    let jobs = ends.keys().filter(|end| matches!(end, ParentId::Job(_)));
+    let ids = ids_of(jobs.map(|job| uuid_of(*job)))?;
+    let touched = step.queries.touched.query().bind(ids);
+    let (mut keys, mut expiries) = (Vec::new(), Vec::new());
+    for row in touched.fetch_all(&mut *step.tx).await? {
+        let id: Uuid = row.try_get(0)?;
+        let Some(rules) = read_rules(row.try_get(2)?) else {
+            continue;
+        };
+        let kind: String = row.try_get(1)?;
+        keys.extend(key(&rules, kind, id));
+        if let Some(time) = rules.expires_in {
+            expiries.push((expiry::ends(row.try_get(3)?, time), Hex(id)));
+        }
+        let how = ends.get(&ParentId::Job(id.into()));
+        if let (Some(batch), Some(how)) = (rules.batch, how) {
+            counts.ended(batch.as_uuid(), *how, 1);
+        }
+    }
+    if !keys.is_empty() {
+        let free = step.queries.unique_free.query().bind(encode::rows(keys)?);
+        free.execute(&mut *step.tx).await?;
+    }
+    if !expiries.is_empty() {
+        let drop = step.queries.expiry_drop.query();
+        let drop = drop.bind(encode::rows(expiries)?);
+        drop.execute(&mut *step.tx).await?;
+    }
+    Ok(())
+}
+
+/// The key that a job held until its end.
+fn key(rules: &Rules, kind: String, id: Uuid) -> Option<(String, String, Hex)> {
+    let unique = rules.unique.as_ref()?;
+    let ends = !matches!(unique.until, UniqueUntil::Period(_));
+    ends.then(|| (kind, unique.key.clone(), Hex(id)))
+}
+
 /// One level: who ends because these have ended.
-async fn resolve(step: &mut Step<'_>, ends: Ends) -> fault::Result<Ends> {
-    let outcomes: BTreeMap<ParentId, State> = ends.into_iter().collect();
-    let found = look(step, &outcomes).await?;
+async fn resolve(step: &mut Step<'_>, ends: &Ends) -> fault::Result<Ends> {
+    let found = look(step, ends).await?;
     let next = lose(step, &found.impossible).await?;
     if !found.met.is_empty() {
         let pairs = found.met.iter();
@@ -53,38 +118,33 @@ async fn resolve(step: &mut Step<'_>, ends: Ends) -> fault::Result<Ends> {
 }
 
 /// Ends jobs that wait for what cannot happen any more.
-async fn lose(step: &mut Step<'_>, lost: &BTreeMap<Uuid, Lost>) -> fault::Result<Ends> {
-    if lost.is_empty() {
-        return Ok(Ends::new());
-    }
-    let reasons = lost.iter().map(|(id, lost)| (Hex(*id), &lost.reason));
-    let delete = step.queries.impossible.query().bind(encode::rows(reasons)?);
-    delete.bind(step.now).execute(&mut *step.tx).await?;
-    let ids: Vec<Uuid> = lost.keys().copied().collect();
-    step.forget_parents(&ids).await?;
-    let mut ends = Ends::with_capacity(lost.len());
-    for (id, lost) in lost {
-        step.counted.of(&lost.queue, &lost.kind).deleted += 1;
-        ends.push((ParentId::Job((*id).into()), State::Deleted));
-    }
-    Ok(ends)
+async fn lose(step: &mut Step<'_>, lost: &BTreeMap<Uuid, String>) -> fault::Result<Ends> {
+    let lost: Vec<(Uuid, String)> = lost.iter().map(|(job, why)| (*job, why.clone())).collect();
+    step.delete(&lost).await?;
+    let ended = lost.into_iter();
+    Ok(ended
+        .map(|(job, _)| (ParentId::Job(job.into()), State::Deleted))
+        .collect())
 }
 
-/// Sees to those who wait for jobs that are about to be removed: these will not run again.
-pub(super) async fn removed(step: &mut Step<'_>, jobs: &str) -> fault::Result<()> {
-    let waiting = step.queries.retain_awaiting.query().bind(jobs.to_owned());
+/// Sees to those who wait for jobs or batches (ids) that are about to be removed. These are Failed, and will
+/// not run again; or `why` says otherwise.
+pub(super) async fn removed(
+    step: &mut Step<'_>,
+    parents: &str,
+    why: Option<&str>,
+) -> fault::Result<()> {
+    let waiting = step.queries.retain_awaiting.query();
+    let waiting = waiting.bind(parents.to_owned());
     let mut lost = BTreeMap::new();
     for row in waiting.fetch_all(&mut *step.tx).await? {
-        let parent = parent_of(row.try_get(3)?, false);
-        let one = Lost {
-            reason: format!("{} and was removed", parent.reason(State::Failed)),
-            queue: row.try_get(1)?,
-            kind: row.try_get(2)?,
-        };
-        lost.entry(row.try_get(0)?).or_insert(one);
+        let parent = parent_of(row.try_get(1)?, row.try_get(2)?);
+        let failed = || format!("{} and was removed", parent.reason(State::Failed));
+        let why = || why.map_or_else(failed, str::to_owned);
+        lost.entry(row.try_get(0)?).or_insert_with(why);
     }
     let ends = lose(step, &lost).await?;
-    follow(step, ends).await
+    follow(step, ends, Counts::default()).await
 }
 
 /// What the ends of parents mean for their children.
@@ -92,17 +152,11 @@ pub(super) async fn removed(step: &mut Step<'_>, jobs: &str) -> fault::Result<()
 struct Found {
     /// Parents and children.
     met: BTreeSet<(Uuid, Uuid)>,
-    impossible: BTreeMap<Uuid, Lost>,
+    /// Children, and why.
+    impossible: BTreeMap<Uuid, String>,
 }
 
-/// A job that waits for what cannot happen any more.
-struct Lost {
-    reason: String,
-    queue: String,
-    kind: String,
-}
-
-async fn look(step: &mut Step<'_>, outcomes: &BTreeMap<ParentId, State>) -> fault::Result<Found> {
+async fn look(step: &mut Step<'_>, outcomes: &Ends) -> fault::Result<Found> {
     let ids = ids_of(outcomes.keys().map(|parent| uuid_of(*parent)))?;
     let dependants = step.queries.dependants.query().bind(ids);
     let mut found = Found::default();
@@ -118,12 +172,8 @@ async fn look(step: &mut Step<'_>, outcomes: &BTreeMap<ParentId, State>) -> faul
                 found.met.insert((parent, child));
             }
             Some(false) => {
-                let lost = Lost {
-                    reason: of.reason(*outcome),
-                    queue: row.try_get(4)?,
-                    kind: row.try_get(5)?,
-                };
-                found.impossible.entry(child).or_insert(lost);
+                let why = || of.reason(*outcome);
+                found.impossible.entry(child).or_insert_with(why);
             }
         }
     }

@@ -9,10 +9,13 @@ use sqlx::Row;
 use uuid::Uuid;
 
 use jobs_core::job::{JobId, NewJob, ParentId, State};
-use jobs_core::storage::Inserted;
+use jobs_core::storage::{Inserted, check_rules};
 
+use super::batch::{self, Batches};
+use super::expiry;
 use super::parents::{Parents, Waits, uuid_of};
-use super::{Step, Told, ids_of};
+use super::unique::Keys;
+use super::{Refusal, Step, Told, ids_of};
 use crate::encode::{self, Hex};
 use crate::fault::{self, Fault};
 
@@ -21,24 +24,43 @@ pub(crate) fn needs_room(jobs: &[NewJob]) -> bool {
     jobs.iter().any(|job| job.rules.is_some())
 }
 
+/// Goes on with what was found, or answers the refusal.
+macro_rules! told {
+    ($found:expr) => {
+        match $found {
+            Ok(found) => found,
+            Err(refusal) => return Ok(Err(refusal)),
+        }
+    };
+}
+
 /// Stores jobs, each with what its rules ask for, all or none.
 pub(crate) async fn store(
     step: &mut Step<'_>,
     jobs: &[NewJob],
 ) -> fault::Result<Told<Vec<Inserted>>> {
     let stored = stored(step, jobs).await?;
-    let fresh: Vec<&NewJob> = jobs
+    let is_new = |job: &&NewJob| !stored.contains_key(&job.id);
+    let mut fresh: Vec<NewJob> = jobs.iter().filter(is_new).cloned().collect();
+    let keys = told!(Keys::look(step, &mut fresh).await?);
+    if !keys.held.is_empty()
+        && let Err(error) = check_rules(&fresh)
+    {
+        // A child waits for the holder of its parent's key, and that may be itself.
+        return Ok(Err(Refusal::Invalid(error.to_string())));
+    }
+    let batches = told!(batch::look(step, &fresh).await?);
+    let parents = told!(Parents::look(step, &fresh).await?);
+    write(step, &fresh, &keys, &batches, parents).await?;
+    let holders: HashMap<JobId, JobId> = keys
+        .held
         .iter()
-        .filter(|job| !stored.contains_key(&job.id))
+        .map(|(job, holder)| (job.id, *holder))
         .collect();
-    let parents = match Parents::look(step, &fresh, &HashMap::new()).await? {
-        Ok(parents) => parents,
-        Err(refusal) => return Ok(Err(refusal)),
-    };
-    write(step, &fresh, parents).await?;
-    let answer = |job: &NewJob| match stored.contains_key(&job.id) {
-        true => Inserted::existing(job.id),
-        false => Inserted::new(job.id),
+    let answer = |job: &NewJob| match holders.get(&job.id) {
+        Some(holder) => Inserted::existing(*holder),
+        None if stored.contains_key(&job.id) => Inserted::existing(job.id),
+        None => Inserted::new(job.id),
     };
     Ok(Ok(jobs.iter().map(answer).collect()))
 }
@@ -70,12 +92,17 @@ type Line<'j> = (
     Option<i64>,
 );
 
-fn row<'j>(job: &'j NewJob, waits: &mut Waits, now: i64) -> serde_json::Result<Line<'j>> {
+fn row<'j>(
+    job: &'j NewJob,
+    waits: &mut Waits,
+    is_held: bool,
+    now: i64,
+) -> serde_json::Result<Line<'j>> {
     let options = (!job.options.is_default()).then_some(&job.options);
     let reason = waits.impossible.take();
     let state = match (&reason, waits.open.len()) {
         (Some(_), _) => "deleted",
-        (None, 0) => "waiting",
+        (None, 0) if !is_held => "waiting",
         _ => "awaiting",
     };
     Ok((
@@ -98,14 +125,20 @@ fn row<'j>(job: &'j NewJob, waits: &mut Waits, now: i64) -> serde_json::Result<L
     ))
 }
 
-async fn write(step: &mut Step<'_>, jobs: &[&NewJob], mut parents: Parents) -> fault::Result<()> {
+async fn write(
+    step: &mut Step<'_>,
+    jobs: &[NewJob],
+    keys: &Keys,
+    batches: &Batches,
+    mut parents: Parents,
+) -> fault::Result<()> {
     let mut rows = Vec::with_capacity(jobs.len());
     let mut dependencies = Vec::new();
     let (mut ready, mut lost) = (Vec::new(), Vec::new());
     for job in jobs {
         let id = job.id.as_uuid();
         let mut waits = parents.of(job.id);
-        let row = row(job, &mut waits, step.now);
+        let row = row(job, &mut waits, batches.hold(job), step.now);
         let row = row.map_err(|error| Fault::Refused(error.to_string()))?;
         match row.10 {
             "deleted" => {
@@ -138,6 +171,10 @@ async fn write(step: &mut Step<'_>, jobs: &[&NewJob], mut parents: Parents) -> f
         let insert = insert.bind(encode::rows(dependencies)?);
         insert.execute(&mut *step.tx).await?;
     }
+    keys.take(step).await?;
+    batch::join(step, jobs).await?;
+    expiry::note(step, jobs).await?;
     step.place(&ready).await?;
-    step.ended(lost).await
+    step.ended(lost).await?;
+    keys.merge(step).await
 }
