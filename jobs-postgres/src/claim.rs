@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
-use jobs_core::job::{Priority, QueuePattern, Rules, StoredOptions};
+use jobs_core::job::{Priority, QueuePattern, Rules, StoredOptions, UniqueUntil};
 use jobs_core::storage::{ClaimRequest, Claimed, ClaimedJob, Wake};
 use jobs_core::{Error, Result};
 use sqlx::Row;
@@ -138,6 +138,7 @@ async fn take(store: &Store, request: &ClaimRequest) -> Result<(Claimed, bool)> 
     let taken: i32 = first.get("taken");
     let jobs = read(&rows[1..], &course.lanes);
     let cost = started.elapsed();
+    release_keys(store, &jobs).await;
     let mut state = memory.state();
     let resumed = state.heed(&paused_kinds);
     if !jobs.is_empty() {
@@ -163,6 +164,25 @@ async fn take(store: &Store, request: &ClaimRequest) -> Result<(Claimed, bool)> 
         order,
     };
     Ok((claimed, resumed))
+}
+
+/// Keys that are held until a worker takes the job are free now. Should this be lost on the way, the end of the run does it.
+async fn release_keys(store: &Store, jobs: &[(usize, ClaimedJob)]) {
+    let until_started = |job: &ClaimedJob| {
+        let unique = job.rules.as_ref()?.unique.as_ref()?;
+        (unique.until == UniqueUntil::Started).then(|| job.id.as_uuid())
+    };
+    let started: Vec<Uuid> = jobs
+        .iter()
+        .filter_map(|(_, job)| until_started(job))
+        .collect();
+    if started.is_empty() {
+        return;
+    }
+    let statement = store.statement(&store.sql.release_started).bind(started);
+    if let Err(failure) = store.rows("free unique keys", statement).await {
+        tracing::debug!(error = %failure.error, "unique keys of claimed jobs are not free yet");
+    }
 }
 
 fn bind(store: &Store, request: &ClaimRequest, course: &Course, plan: &Plan) -> Statement {

@@ -58,7 +58,14 @@ async fn obey(
     let mut busy = Vec::new();
     let mut lanes: HashSet<Lane> = HashSet::new();
     for row in &rows {
-        let job: JobId = row.get::<Uuid, _>("job").into();
+        let lane = row
+            .get::<Option<String>, _>("queue")
+            .map(|queue| (queue, row.get("priority")));
+        lanes.extend(lane);
+        let Some(job) = row.get::<Option<Uuid>, _>("job").map(JobId::from) else {
+            store.kick();
+            continue;
+        };
         if row.get::<&str, _>("answer") == "busy" {
             busy.push(job);
             continue;
@@ -70,9 +77,6 @@ async fn obey(
         } = answer
         {
             store.wakes.tell_here(Wake::Cancelled(job));
-        }
-        if let Some(queue) = row.get::<Option<String>, _>("queue") {
-            lanes.insert((queue, row.get("priority")));
         }
         answers.insert(job, answer);
     }
@@ -102,7 +106,7 @@ fn answer(row: &PgRow) -> Result<Answer> {
             from: state("from_state")?,
             to: state("to_state")?,
         },
-        "wrong" => Answer::WrongState(state("from_state")?),
+        "wrong" | "held" => Answer::WrongState(state("from_state")?),
         _ => Answer::Unknown,
     })
 }

@@ -24,6 +24,9 @@ pub(crate) async fn insert(store: &Store, jobs: &[NewJob]) -> Result<Vec<Inserte
     if jobs.is_empty() {
         return Ok(Vec::new());
     }
+    if crate::rules::any(jobs) {
+        return crate::rules::insert(store, None, jobs).await;
+    }
     let lanes = store.lanes.unannounced(jobs);
     let existing = match store_all(store, jobs, &lanes, Mode::New).await {
         Ok(_) => HashSet::new(),
@@ -106,7 +109,7 @@ fn is_duplicate(failure: &Failure) -> bool {
 
 /// A connection that was idle when the server went away fails at its next use; another one may
 /// work.
-fn may_be_stored(failure: &Failure) -> bool {
+pub(crate) fn may_be_stored(failure: &Failure) -> bool {
     matches!(failure.error, Error::Unavailable { .. })
 }
 
@@ -175,14 +178,7 @@ pub(crate) fn doing(jobs: &[NewJob]) -> String {
 /// The parameters of `insert`, and all but the last of `insert_again`. Where no job has a value,
 /// the array is empty.
 pub(crate) fn bind(statement: Statement, jobs: &[NewJob], lanes: &[(String, i16)]) -> Statement {
-    let optional = |wanted: bool| if wanted { jobs } else { &[] };
-    let any_at = jobs.iter().any(|job| matches!(job.due, Due::At(_)));
-    let any_in = jobs.iter().any(|job| matches!(job.due, Due::In(_)));
-    let due_at: Vec<_> = optional(any_at).iter().map(due_at).collect();
-    let due_in: Vec<_> = optional(any_in).iter().map(due_in).collect();
-    bind_plain(statement, jobs)
-        .bind(due_at)
-        .bind(due_in)
+    bind_jobs(statement, jobs)
         .bind(lanes.iter().map(|(queue, _)| &**queue).collect::<Vec<_>>())
         .bind(
             lanes
@@ -190,6 +186,16 @@ pub(crate) fn bind(statement: Statement, jobs: &[NewJob], lanes: &[(String, i16)
                 .map(|(_, priority)| *priority)
                 .collect::<Vec<_>>(),
         )
+}
+
+/// The parameters that every statement that stores jobs begins with.
+pub(crate) fn bind_jobs(statement: Statement, jobs: &[NewJob]) -> Statement {
+    let optional = |wanted: bool| if wanted { jobs } else { &[] };
+    let any_at = jobs.iter().any(|job| matches!(job.due, Due::At(_)));
+    let any_in = jobs.iter().any(|job| matches!(job.due, Due::In(_)));
+    let due_at: Vec<_> = optional(any_at).iter().map(due_at).collect();
+    let due_in: Vec<_> = optional(any_in).iter().map(due_in).collect();
+    bind_plain(statement, jobs).bind(due_at).bind(due_in)
 }
 
 /// The parameters that all jobs have, and their options.

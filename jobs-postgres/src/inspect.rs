@@ -2,7 +2,8 @@
 
 use chrono::{DateTime, Utc};
 use jobs_core::job::{
-    AttemptOutcome, AttemptRecord, EventRecord, JobId, JobRecord, Priority, Rules, State,
+    AttemptOutcome, AttemptRecord, Condition, EventRecord, JobId, JobRecord, Parent, ParentId,
+    Priority, Rules, State,
 };
 use jobs_core::storage::{JobFilter, JobPage, QueueRecord, StatRecord, StateCounts, WorkerRecord};
 use jobs_core::{Error, Result};
@@ -31,7 +32,7 @@ pub(crate) async fn jobs(store: &Store, filter: &JobFilter) -> Result<JobPage> {
         Some(State::Enqueued) => store.statement(&sql.job_page_ticket).bind(false),
         Some(State::Processing) => store.statement(&sql.job_page_claim),
         Some(State::Failed) => store.statement(&sql.job_page_failed),
-        Some(State::Awaiting) => store.statement(&sql.job_page).bind(1_i16),
+        Some(State::Awaiting) => store.statement(&sql.job_page_awaiting),
         Some(State::Succeeded) => store.statement(&sql.job_page).bind(2_i16),
         Some(State::Deleted) => store.statement(&sql.job_page).bind(4_i16),
         _ => store.statement(&sql.job_page).bind(None::<i16>),
@@ -40,7 +41,8 @@ pub(crate) async fn jobs(store: &Store, filter: &JobFilter) -> Result<JobPage> {
     let statement = statement
         .bind(tag.as_deref())
         .bind(before)
-        .bind(size as i64 + 1);
+        .bind(size as i64 + 1)
+        .bind(filter.batch.map(|batch| batch.as_uuid()));
     let rows = store.rows("list jobs", statement).await?;
     let jobs: Vec<_> = rows.iter().take(size).map(record).collect::<Result<_>>()?;
     let next = jobs.last().map(|job| job.id).filter(|_| rows.len() > size);
@@ -70,6 +72,7 @@ fn record(row: &PgRow) -> Result<JobRecord> {
     record.options = readable(row, "options", &mut record.reason).unwrap_or_default();
     let rules: Option<Rules> = readable(row, "rules", &mut record.reason);
     record.rules = rules.filter(|rules| !rules.is_empty()).map(Box::new);
+    record.limited_by = row.get("limited_by");
     record.created_at = row.get("created_at");
     record.due_at = row.get("run_at");
     record.started_at = row.get("started_at");
@@ -141,6 +144,26 @@ fn event(id: JobId, row: &PgRow) -> Result<EventRecord> {
     Ok(record)
 }
 
+pub(crate) async fn awaited(store: &Store, id: JobId) -> Result<Vec<Parent>> {
+    let statement = store.statement(&store.sql.awaited).bind(id.as_uuid());
+    let rows = store.rows("read what a job waits for", statement).await?;
+    let parent = |row: &PgRow| {
+        let id: Uuid = row.get("parent");
+        let of = match row.get("batch") {
+            true => ParentId::Batch(id.into()),
+            false => ParentId::Job(id.into()),
+        };
+        let on = match row.get::<i16, _>("condition") {
+            0 => Condition::Success,
+            1 => Condition::Failure,
+            2 => Condition::Deletion,
+            _ => Condition::Any,
+        };
+        Parent { of, on }
+    };
+    Ok(rows.iter().map(parent).collect())
+}
+
 pub(crate) async fn counts(store: &Store) -> Result<StateCounts> {
     let row = store
         .row("count jobs", store.statement(&store.sql.counts))
@@ -150,7 +173,7 @@ pub(crate) async fn counts(store: &Store) -> Result<StateCounts> {
         scheduled: count("scheduled"),
         enqueued: count("enqueued"),
         processing: count("processing"),
-        awaiting: 0,
+        awaiting: count("awaiting"),
         succeeded: count("succeeded"),
         failed: count("failed"),
         deleted: count("deleted"),

@@ -19,6 +19,7 @@
 //!
 //! Each statement is a file in `queries/`, with the default schema written out, so that it runs in `psql` as it is.
 
+mod batch;
 mod builder;
 mod claim;
 mod command;
@@ -32,10 +33,12 @@ mod memory;
 mod migrate;
 mod pool;
 mod retain;
+mod rules;
 mod schema;
 mod settle;
 mod store;
 mod tick;
+mod upkeep;
 mod wake;
 mod within;
 mod worker;
@@ -50,10 +53,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use jobs_core::Result;
-use jobs_core::job::{AttemptRecord, ClaimId, EventRecord, JobId, JobRecord, NewJob, WorkerId};
+use jobs_core::job::{AttemptRecord, BatchId, ClaimId, EventRecord, JobId, JobRecord, NewJob, Parent, WorkerId};
 use jobs_core::storage::{
-    Answer, Beat, ClaimRequest, Claimed, Command, Control, ControlEvent, Controls, Flush,
-    HandedOver, Inserted, Inspect, JobFilter, JobPage, Orders, Presence, QueueRecord, Refused,
+    Answer, BatchRecord, Beat, ClaimRequest, Claimed, Command, Control, ControlEvent, Controls, Flush,
+    HandedOver, Inserted, Inspect, JobFilter, JobPage, NewBatch, Orders, Presence, QueueRecord, Refused,
     RescueRequest, Rescued, Retention, StatRecord, StateCounts, Storage, Wake, WorkerInfo,
     WorkerRecord,
 };
@@ -133,6 +136,22 @@ impl Storage for PgStorage {
 
     async fn settle(&self, flush: &Flush) -> Result<Vec<Refused>> {
         settle::settle(&self.store, flush).await
+    }
+
+    async fn create_batch(&self, batch: &NewBatch, jobs: &[NewJob]) -> Result<Vec<Inserted>> {
+        rules::insert(&self.store, Some(batch), jobs).await
+    }
+
+    async fn seal_batch(&self, batch: BatchId) -> Result<()> {
+        batch::seal(&self.store, batch).await
+    }
+
+    async fn reopen_batch(&self, batch: BatchId) -> Result<()> {
+        batch::reopen(&self.store, batch).await
+    }
+
+    async fn cancel_batch(&self, batch: BatchId, actor: &str, reason: Option<&str>) -> Result<u64> {
+        batch::cancel(&self.store, batch, actor, reason).await
     }
 
     async fn register(&self, worker: &WorkerInfo) -> Result<()> {
@@ -232,6 +251,14 @@ impl Inspect for PgStorage {
 
     async fn workers(&self) -> Result<Vec<WorkerRecord>> {
         inspect::workers(&self.store).await
+    }
+
+    async fn batch(&self, id: BatchId) -> Result<Option<BatchRecord>> {
+        batch::record(&self.store, id).await
+    }
+
+    async fn awaited(&self, id: JobId) -> Result<Vec<Parent>> {
+        inspect::awaited(&self.store, id).await
     }
 
     async fn stats(&self, from: DateTime<Utc>, to: DateTime<Utc>) -> Result<Vec<StatRecord>> {

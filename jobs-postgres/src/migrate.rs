@@ -14,7 +14,7 @@ use crate::schema::Schema;
 use crate::store::{MINUTES, Store};
 
 /// Every migration there is; its version is its place, counted from 1.
-const MIGRATIONS: [(&str, &str); 4] = [
+const MIGRATIONS: [(&str, &str); 9] = [
     ("0001_tables", include_str!("migrations/0001_tables.sql")),
     ("0002_upkeep", include_str!("migrations/0002_upkeep.sql")),
     (
@@ -25,6 +25,14 @@ const MIGRATIONS: [(&str, &str); 4] = [
         "0004_every_job",
         include_str!("migrations/0004_every_job.sql"),
     ),
+    ("0005_rules", include_str!("migrations/0005_rules.sql")),
+    ("0006_ends", include_str!("migrations/0006_ends.sql")),
+    (
+        "0007_insert_with_rules",
+        include_str!("migrations/0007_insert_with_rules.sql"),
+    ),
+    ("0008_batches", include_str!("migrations/0008_batches.sql")),
+    ("0009_removal", include_str!("migrations/0009_removal.sql")),
 ];
 
 /// The version of the tables that this code works with.

@@ -5,6 +5,7 @@
 //! kept, is deleted row by row. So a job may stay up to a day longer than it must, and never goes
 //! before.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Days, NaiveDate, TimeDelta, Utc};
@@ -23,6 +24,9 @@ const AHEAD: u64 = 7;
 /// How many rows one statement deletes.
 const CHUNK: i64 = 5_000;
 
+/// How many parents or batches one statement looks at.
+const SOME: i32 = 500;
+
 /// How long one call may go on removing.
 const BUDGET: Duration = Duration::from_secs(20);
 
@@ -39,6 +43,14 @@ pub(crate) async fn retain(store: &Store, retention: &Retention) -> Result<u64> 
         .row("tidy up", store.statement(&store.sql.tidy))
         .await?;
     let cutoffs = Cutoffs::new(retention, row.get("now"));
+    repeat(
+        store,
+        "end the waiting for jobs that are over",
+        &store.sql.abandon,
+        &cutoffs,
+        until,
+    )
+    .await?;
     let mut gone = expire_by_own_word(store, until).await?;
     let days = days(store).await?;
     for &day in &days {
@@ -47,7 +59,34 @@ pub(crate) async fn retain(store: &Store, retention: &Retention) -> Result<u64> 
         }
     }
     gone += empty_rest(store, &days, &cutoffs, until).await?;
+    repeat(
+        store,
+        "remove batches that are over",
+        &store.sql.expire_batches,
+        &cutoffs,
+        until,
+    )
+    .await?;
+    store.kick();
     Ok(gone)
+}
+
+/// Sends a statement that does some of its work until nothing of it is left.
+async fn repeat(
+    store: &Store,
+    doing: &str,
+    sql: &Arc<str>,
+    cutoffs: &Cutoffs,
+    until: Instant,
+) -> Result<()> {
+    while Instant::now() < until {
+        let statement = cutoffs.bind(store.statement(sql)).bind(SOME);
+        let row = store.slow_row(doing, statement).await?;
+        if row.get::<i64, _>(0) == 0 {
+            break;
+        }
+    }
+    Ok(())
 }
 
 /// Makes the partitions of the days to come, as far as the locks can be had; what cannot be made

@@ -86,8 +86,13 @@ macro_rules! statements {
 }
 
 statements! {
+    abandon
     attempts
+    awaited
+    batch
     beat
+    cancel_batch
+    cancelled_members
     claim
     close
     command
@@ -101,14 +106,19 @@ statements! {
     empty_day
     events
     expire
+    expire_batches
     expire_by_own_word
     fold
+    fold_batches
     give_back
     insert
     insert_again
     insert_taken
+    insert_with_rules
+    insert_with_rules_within
     job
     job_page
+    job_page_awaiting
     job_page_claim
     job_page_failed
     job_page_ticket
@@ -121,14 +131,19 @@ statements! {
     queues
     refused
     register
+    release_started
+    reopen_batch
     rescue
     retire
     revoked
+    seal_batch
     settle
     settle_success
     stats
     suspect
     tidy
+    upkeep
+    work_off
     workers
 }
 

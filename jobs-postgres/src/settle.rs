@@ -84,6 +84,7 @@ async fn settle_plain(
     if !row.get::<bool, _>("applied") {
         return settle_each(store, worker, runs, closed).await;
     }
+    store.followed(&row);
     if row.get::<i64, _>("settled") == runs.len() as i64 {
         return Ok(Vec::new());
     }
@@ -144,7 +145,7 @@ async fn settle_each(
         .row(DOING, bind_each(store, worker, runs, closed))
         .await?;
     let settled: Vec<Uuid> = row.get("ids");
-    store.came_back(&row);
+    store.followed(&row);
     if settled.len() == runs.len() {
         return Ok(Vec::new());
     }

@@ -17,6 +17,7 @@ use crate::memory::Memory;
 use crate::pool::{Failure, Lease, Pool, Statement};
 use crate::schema::{Schema, Statements};
 use crate::tick::Folded;
+use crate::upkeep::Kick;
 use crate::wake::Wakes;
 
 /// How long upkeep may go without an answer.
@@ -31,6 +32,7 @@ pub(crate) struct Store {
     pub(crate) lanes: Lanes,
     pub(crate) wakes: Wakes,
     pub(crate) folded: Folded,
+    pub(crate) kick: Kick,
     /// Behind a pooler that gives each transaction another server connection: no named statements.
     pub(crate) poll_only: bool,
     /// Whether others are told by a caller's transaction itself.
@@ -54,6 +56,7 @@ impl Store {
             lanes: Lanes::default(),
             wakes,
             folded: Folded::default(),
+            kick: Kick::default(),
             poll_only,
             notify_within,
             workers: Mutex::default(),
@@ -120,11 +123,18 @@ impl Store {
         lease.map_err(|error| Failure { code: None, error })
     }
 
-    /// Jobs went back into the lanes that an answer names.
-    pub(crate) fn came_back(&self, row: &PgRow) {
-        let queues: Vec<String> = row.get("queues");
-        let priorities: Vec<i16> = row.get("priorities");
+    /// Jobs were put into the lanes that an answer names, and there may be more to do.
+    pub(crate) fn followed(&self, row: &PgRow) {
+        let queues: Option<Vec<String>> = row.get("queues");
+        let priorities: Option<Vec<i16>> = row.get("priorities");
+        let (queues, priorities) = (queues.unwrap_or_default(), priorities.unwrap_or_default());
         let lanes: HashSet<Lane> = queues.into_iter().zip(priorities).collect();
+        if row.try_get("ruled").unwrap_or(false) {
+            self.kick();
+        }
+        if lanes.is_empty() {
+            return;
+        }
         self.lanes.seen(&lanes.iter().cloned().collect::<Vec<_>>());
         self.wakes.waiting(lanes);
     }

@@ -1,4 +1,4 @@
-//! What must happen every second: counters are folded.
+//! What must happen every second: counters are folded, and whatever jobs with rules have left to do is done.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -65,7 +65,9 @@ pub(crate) async fn tick(store: &Store) -> Result<()> {
         let (now, last) = (Instant::now(), row.get("last"));
         store.folded.folded(last, now - started, start == 0, now);
         if row.get::<i64, _>("folded") < CHUNK {
-            return Ok(());
+            break;
         }
     }
+    crate::upkeep::upkeep(store).await?;
+    Ok(())
 }

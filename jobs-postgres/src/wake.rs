@@ -70,6 +70,11 @@ impl Wakes {
         let _ = self.store.set(Arc::downgrade(store));
     }
 
+    /// That storage, while it is there.
+    pub(crate) fn store(&self) -> Option<Arc<Store>> {
+        self.store.get().and_then(Weak::upgrade)
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -310,6 +315,7 @@ fn hear(store: &Weak<Store>, payload: &str) {
         }
         Some(Heard::Cancelled(job)) => store.wakes.tell_here(Wake::Cancelled(job)),
         Some(Heard::Queues) => store.wakes.tell_here(Wake::Queues),
+        Some(Heard::Upkeep) => store.kick(),
         // From a later version, or from somebody else.
         None => store.wakes.tell_here(Wake::Everything),
     }
@@ -317,14 +323,22 @@ fn hear(store: &Weak<Store>, payload: &str) {
 
 #[derive(Debug, PartialEq, Eq)]
 enum Heard<'p> {
-    Jobs { lane: Lane, origin: &'p str },
+    Jobs {
+        lane: Lane,
+        origin: &'p str,
+    },
     Cancelled(JobId),
     Queues,
+    /// A caller's transaction has stored or completed jobs with rules.
+    Upkeep,
 }
 
 fn parse(payload: &str) -> Option<Heard<'_>> {
     if payload == "q" {
         return Some(Heard::Queues);
+    }
+    if payload == "u" {
+        return Some(Heard::Upkeep);
     }
     if let Some(job) = payload.strip_prefix('c') {
         return job.parse().ok().map(Heard::Cancelled);
@@ -349,6 +363,7 @@ mod tests {
         };
         assert_eq!(parse(&sent), Some(heard));
         assert_eq!(parse("q"), Some(Heard::Queues));
+        assert_eq!(parse("u"), Some(Heard::Upkeep));
         let job = JobId::new();
         assert_eq!(parse(&format!("c{job}")), Some(Heard::Cancelled(job)));
         assert_eq!(parse("something else"), None);

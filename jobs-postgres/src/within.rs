@@ -6,7 +6,7 @@
 use async_trait::async_trait;
 use jobs_core::job::{NewJob, WorkerId};
 use jobs_core::lifecycle::Transition;
-use jobs_core::storage::{Inserted, Settlement, Within};
+use jobs_core::storage::{Inserted, NewBatch, Settlement, Within};
 use jobs_core::{Error, Result};
 use sqlx::pool::PoolConnection;
 use sqlx::{AssertSqlSafe, PgConnection, Postgres, Row, Transaction};
@@ -14,6 +14,7 @@ use sqlx::{AssertSqlSafe, PgConnection, Postgres, Row, Transaction};
 use crate::PgStorage;
 use crate::error::translate;
 use crate::insert::{answers, bind, doing, existing};
+use crate::rules;
 use crate::wake::lanes_due_soon;
 
 async fn insert(
@@ -25,6 +26,9 @@ async fn insert(
         return Ok(Vec::new());
     }
     let store = &storage.store;
+    if crate::rules::any(jobs) {
+        return insert_with_rules(connection, storage, None, jobs).await;
+    }
     let lanes = store.lanes.unannounced(jobs);
     let hints = match store.notify_within {
         true => store.wakes.hints(&lanes_due_soon(store, jobs)),
@@ -37,6 +41,23 @@ async fn insert(
     let row = row.map_err(|error| translate(&doing(jobs), error))?;
     let stored: Vec<uuid::Uuid> = row.get("ids");
     Ok(answers(jobs, &existing(jobs, &stored)))
+}
+
+/// Whatever is refused leaves the caller's transaction as it was.
+async fn insert_with_rules(
+    connection: &mut PgConnection,
+    storage: &PgStorage,
+    batch: Option<&NewBatch>,
+    jobs: &[NewJob],
+) -> Result<Vec<Inserted>> {
+    rules::check(batch, jobs)?;
+    let store = &storage.store;
+    let sql = store.sql.insert_with_rules_within.clone();
+    let statement = sqlx::query(AssertSqlSafe(sql)).persistent(false);
+    let statement = rules::bind(statement, batch, jobs).bind(store.notify_within);
+    let row = statement.fetch_one(connection).await;
+    let row = row.map_err(|error| translate(&doing(jobs), error))?;
+    rules::read(&row, jobs)
 }
 
 async fn complete(
@@ -59,7 +80,8 @@ async fn complete(
         .bind(run.run)
         .bind(run.ran_for.map(|time| time.as_secs_f64()))
         .bind(result.as_deref())
-        .bind(note.as_deref());
+        .bind(note.as_deref())
+        .bind(storage.store.notify_within);
     let row = statement.fetch_one(connection).await;
     let row = row.map_err(|error| translate(&doing, error))?;
     if row.get::<i64, _>("settled") == 1 {
@@ -83,6 +105,15 @@ macro_rules! within {
                 jobs: &[NewJob],
             ) -> Result<Vec<Inserted>> {
                 insert($inner, storage, jobs).await
+            }
+
+            async fn create_batch(
+                &mut $self,
+                storage: &PgStorage,
+                batch: &NewBatch,
+                jobs: &[NewJob],
+            ) -> Result<Vec<Inserted>> {
+                insert_with_rules($inner, storage, Some(batch), jobs).await
             }
 
             async fn complete(

@@ -74,7 +74,7 @@ pub(crate) async fn give_back(
             .bind(claims)
             .bind(BITE);
         let row = store.row("give jobs back", statement).await?;
-        store.came_back(&row);
+        store.followed(&row);
         if !row.get::<bool, _>("more") {
             return Ok(true);
         }
@@ -123,7 +123,7 @@ pub(crate) async fn rescue(store: &Store, request: &RescueRequest) -> Result<Res
         .bind(request.lost_reason)
         .bind(request.limit.min(i32::MAX as usize) as i32);
     let row = store.row("rescue jobs", statement).await?;
-    store.came_back(&row);
+    store.followed(&row);
     Ok(Rescued {
         released: row.get::<i64, _>("released") as u64,
         failed: row.get::<i64, _>("failed") as u64,

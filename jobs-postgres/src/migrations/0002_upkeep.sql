@@ -87,7 +87,9 @@ begin
     execute format('insert into jobs_counted select queue, kind, state, count(*) from jobs.%I where id <> all ($1) group by 1, 2, 3', leaf)
       using stay;
     execute format('lock table jobs.%I in access exclusive mode', leaf);
-    if exists (select from jobs.event e where e.job_id >= low and e.job_id < high and e.at > began - interval '1 hour') then
+    -- Whom somebody still waits for stays, and all others with him, until that is settled.
+    if exists (select from jobs.dependency d where d.parent >= low and d.parent < high and d.parent <> all (stay))
+       or exists (select from jobs.event e where e.job_id >= low and e.job_id < high and e.at > began - interval '1 hour') then
         drop table jobs_counted;
         return 0;
     end if;
@@ -102,6 +104,7 @@ begin
     delete from jobs.attempt a where a.job_id >= low and a.job_id < high and a.job_id <> all (stay);
     delete from jobs.event e where e.job_id >= low and e.job_id < high and e.job_id <> all (stay);
     delete from jobs.failed f where f.job_id >= low and f.job_id < high and f.job_id <> all (stay);
+    delete from jobs.batch_member m where m.member >= low and m.member < high and m.member <> all (stay);
     insert into jobs.stat_delta (queue, kind, left_succeeded, left_failed, left_deleted)
     select queue, kind, coalesce(sum(n) filter (where state = 2), 0), coalesce(sum(n) filter (where state = 3), 0),
            coalesce(sum(n) filter (where state = 4), 0)

@@ -99,10 +99,13 @@ $fn$;
 -- Settles runs that simply succeeded, in ascending order of their ids. Only if every claim is alive is anything
 -- applied; then a run that somebody else has ended is left out, and all others are done. Waits a moment for a locked
 -- job (then 55P03). p_closed are claims that have no other job left: they go if all of these were settled. Answers how
--- many were settled, and which if not all; `applied` is false if a claim was gone.
+-- many were settled, and which if not all; `applied` is false if a claim was gone. What follows for jobs with rules, and for
+-- children, is seen to after that, and costs others one look into an index. It is answered whether there was any, and which
+-- lanes got tickets by it.
 create or replace function jobs.settle_success(p_worker uuid, p_claims uuid[], p_closed uuid[], p_low uuid, p_high uuid, p_jobs uuid[],
                                     p_runs int[], p_ran float8[], p_ended float8[], p_results text[],
-                                    out settled bigint, out ids uuid[], out applied boolean)
+                                    out settled bigint, out ids uuid[], out applied boolean, out ruled boolean, out queues text[],
+                                    out priorities int2[])
 language plpgsql volatile
     set enable_seqscan = off set enable_bitmapscan = off set enable_mergejoin = off set enable_nestloop = off
     set plan_cache_mode = force_generic_plan set jit = off
@@ -110,6 +113,7 @@ language plpgsql volatile
 as $fn$
 declare
     v_alive bigint;
+    v_ruled uuid[];
 begin
     perform from jobs.claim c where c.worker = p_worker and c.id = any (p_claims) order by c.id for key share;
     get diagnostics v_alive = row_count;
@@ -125,12 +129,19 @@ begin
                finished_at = now() - make_interval(secs => x.ended)
           from unnest(p_jobs, p_runs, p_ran, p_ended, p_results) x (id, run, ran, ended, result)
          where j.id = any (p_jobs) and j.id between p_low and p_high and j.id = x.id and j.run = x.run and j.state = 0
-     returning j.id, j.queue, j.kind, x.ran
+     returning j.id, j.queue, j.kind, x.ran, j.rules is not null as ruled
     ), stats as (
         insert into jobs.stat_delta (queue, kind, succeeded, run_millis)
         select s.queue, s.kind, count(*), coalesce(sum(s.ran * 1000), 0)::bigint from settled s group by 1, 2
     )
-    select count(*), case when count(*) < cardinality(p_jobs) then array_agg(s.id) end into settled, ids from settled s;
+    select count(*), case when count(*) < cardinality(p_jobs) then array_agg(s.id) end, array_agg(s.id) filter (where s.ruled)
+      into settled, ids, v_ruled from settled s;
+    -- A statement of its own, so that it sees a child whose transaction the update above had to wait for.
+    ruled := v_ruled is not null or exists (select from jobs.dependency d where d.parent between p_low and p_high);
+    if ruled then
+        v_ruled := array(select x.id from unnest(v_ruled) x (id) order by x.id);
+        select f.queues, f.priorities into queues, priorities from jobs.finished(v_ruled, coalesce(ids, p_jobs), 0, v_ruled) f;
+    end if;
     if ids is null then
         delete from jobs.claim c where c.ctid = any (array(
             select k.ctid from jobs.claim k where k.worker = p_worker and k.id = any (p_closed) for update skip locked));
@@ -144,7 +155,7 @@ $fn$;
 create or replace function jobs.settle(p_worker uuid, p_claims uuid[], p_closed uuid[], p_low uuid, p_high uuid, p_jobs uuid[],
                             p_runs int[], p_ran float8[], p_ended float8[], p_results text[], p_of_claims uuid[], p_codes int2[],
                             p_waits float8[], p_reasons text[], p_hows text[], p_errors text[],
-                            out ids uuid[], out queues text[], out priorities int2[])
+                            out ids uuid[], out ruled boolean, out queues text[], out priorities int2[])
 language plpgsql volatile
     set enable_seqscan = off set enable_bitmapscan = off set enable_mergejoin = off set enable_nestloop = off
     set plan_cache_mode = force_generic_plan set jit = off
@@ -152,6 +163,10 @@ as $fn$
 declare
     v_alive  uuid[];
     v_locked uuid[];
+    v_final  uuid[];                    -- of those with rules
+    v_back   uuid[];
+    v_ran    uuid[];
+    told     record;
 begin
     v_alive := array(select c.id from jobs.claim c
                       where c.worker = p_worker and c.id = any (p_claims) order by c.id for key share skip locked);
@@ -172,10 +187,11 @@ begin
                x (id, run, ran, ended, result, claim, code, wait, reason, how, error)
          where j.id = any (v_locked) and j.id between p_low and p_high and j.id = x.id and j.run = x.run and j.state = 0
            and x.claim = any (v_alive)
-     returning j.id, j.queue, j.priority, j.run_at, j.run, j.kind, j.state, j.attempt, x.code, x.ran, x.ended, x.reason, x.how, x.error
+     returning j.id, j.queue, j.priority, j.run_at, j.run, j.kind, j.state, j.attempt, x.code, x.ran, x.ended, x.reason, x.how, x.error,
+               j.rules is not null as ruled
     ), tickets as (
         insert into jobs.ticket (queue, priority, run_at, job_id, run, kind)
-        select s.queue, s.priority, s.run_at, s.id, s.run, s.kind from settled s where s.state = 0
+        select s.queue, s.priority, s.run_at, s.id, s.run, s.kind from settled s where s.state = 0 and not s.ruled
             on conflict (queue, priority, run_at, job_id) do update set run = excluded.run
     ), attempts as (
         insert into jobs.attempt (job_id, run, number, worker, started_at, finished_at, outcome, reason, error)
@@ -196,8 +212,23 @@ begin
           from settled s where s.code <= 4 group by 1, 2
     )
     select coalesce(array_agg(s.id), '{}'),
-           coalesce(array_agg(s.queue) filter (where s.state = 0), '{}'), coalesce(array_agg(s.priority) filter (where s.state = 0), '{}')
-      into ids, queues, priorities from settled s;
+           coalesce(array_agg(s.queue) filter (where s.state = 0 and not s.ruled), '{}'),
+           coalesce(array_agg(s.priority) filter (where s.state = 0 and not s.ruled), '{}'),
+           coalesce(array_agg(s.id order by s.id) filter (where s.state <> 0 and s.ruled), '{}'),
+           coalesce(array_agg(s.id order by s.id) filter (where s.state = 0 and s.ruled), '{}'),
+           coalesce(array_agg(s.id order by s.id) filter (where s.ruled and s.ran is not null), '{}')
+      into ids, queues, priorities, v_final, v_back, v_ran from settled s;
+    if v_back <> '{}' then
+        select b.queues, b.priorities into told from jobs.back(v_back, v_ran) b;
+        queues := queues || told.queues;
+        priorities := priorities || told.priorities;
+    end if;
+    ruled := v_back <> '{}' or v_final <> '{}' or exists (select from jobs.dependency d where d.parent between p_low and p_high);
+    if ruled then
+        select f.queues, f.priorities into told from jobs.finished(v_final, ids, 0, v_ran) f;
+        queues := queues || told.queues;
+        priorities := priorities || told.priorities;
+    end if;
     if cardinality(ids) = cardinality(p_jobs) then
         delete from jobs.claim c where c.ctid = any (array(
             select k.ctid from jobs.claim k where k.worker = p_worker and k.id = any (p_closed) for update skip locked));

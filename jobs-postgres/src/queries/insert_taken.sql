@@ -1,9 +1,10 @@
 -- Stores jobs that are due now, and puts them into a claim ($9) of a worker ($8) of this process in the same step: nobody need look for
--- them. If that worker is not among the living, or anything at all is paused, they get their tickets as with `insert`.
+-- them. If that worker is not among the living, or anything at all is paused, or a queue limited, they get their tickets as with `insert`.
 -- Shorter arrays are filled up with nulls by unnest.
 with taker as materialized (
     select from jobs.worker w
      where w.id = $8 and w.dead_at is null and not exists (select from jobs.control c where c.scope in ('queue', 'kind'))
+       and not exists (select from jobs.limit_def l where l.name >= 'queue:' and l.name < 'queue;')
 ), stored as (
     insert into jobs.job (id, run_at, priority, kind, queue, args, options)
     select x.id, clock_timestamp(), x.priority, x.kind, x.queue, x.args::json, x.options::json

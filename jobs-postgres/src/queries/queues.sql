@@ -2,7 +2,7 @@
 with waiting as (
     select queue, count(*) filter (where run_at <= now()) as enqueued, count(*) filter (where run_at > now()) as scheduled,
            min(run_at) filter (where run_at <= now()) as oldest_due
-      from jobs.ticket group by queue
+      from (select queue, run_at from jobs.ticket union all select queue, run_at from jobs.blocked) w group by queue
 ), running as (
     select j.queue, count(*) as processing
       from jobs.claim c cross join lateral unnest(c.job_ids, c.runs) x (id, run)

@@ -1,0 +1,153 @@
+-- Batches: sealed, counted, ended, opened again.
+
+-- Adds up what happened to the members of a batch, and ends it, or opens it again, if so it has come to. Somebody else who
+-- has locked the batch does it too, or a later call.
+create or replace function jobs.fold_batch(p_batch uuid, out done boolean, out queues text[], out priorities int2[])
+language plpgsql volatile
+    set enable_seqscan = off set enable_bitmapscan = off set enable_mergejoin = off as $fn$
+declare
+    b         record;
+    d         record;
+    v_outcome smallint;
+begin
+    queues := '{}';
+    priorities := '{}';
+    select * into b from jobs.batch x where x.id = p_batch for update skip locked;
+    done := found;
+    if not done then
+        delete from jobs.batch_delta x where x.batch = p_batch and not exists (select from jobs.batch y where y.id = p_batch);
+        return;
+    end if;
+    with gone as (
+        delete from jobs.batch_delta x where x.batch = p_batch returning *
+    )
+    select coalesce(sum(g.total), 0) + b.total as total, coalesce(sum(g.succeeded), 0) + b.succeeded as succeeded,
+           coalesce(sum(g.failed), 0) + b.failed as failed, coalesce(sum(g.deleted), 0) + b.deleted as deleted
+      into d from gone g;
+    if b.sealed_at is not null and d.total <= d.succeeded + d.failed + d.deleted then
+        v_outcome := case when b.cancelled_at is not null then 4 when d.failed > 0 then 3 else 2 end;
+    end if;
+    update jobs.batch x
+       set total = d.total, succeeded = d.succeeded, failed = d.failed, deleted = d.deleted, outcome = v_outcome,
+           finished_at = case when v_outcome is not null then coalesce(x.finished_at, clock_timestamp()) end
+     where x.id = p_batch;
+    if v_outcome is distinct from b.outcome then
+        perform jobs.tell_batch(b.parent, b.outcome, v_outcome);
+        if v_outcome is not null then
+            select f.queues, f.priorities into queues, priorities from jobs.finished('{}', array[p_batch], 0, '{}') f;
+        end if;
+    end if;
+end
+$fn$;
+
+-- A member of a batch that is a batch has gone from one outcome to another (null: it is open).
+create or replace function jobs.tell_batch(p_batch uuid, p_was smallint, p_is smallint) returns void language sql volatile as $fn$
+    insert into jobs.batch_delta (batch, succeeded, failed, deleted)
+    select p_batch, coalesce((p_is = 2)::int, 0) - coalesce((p_was = 2)::int, 0), coalesce((p_is = 3)::int, 0) - coalesce((p_was = 3)::int, 0),
+           coalesce((p_is = 4)::int, 0) - coalesce((p_was = 4)::int, 0)
+     where p_batch is not null
+$fn$;
+
+-- Folds batches of which something is to be added up. Answers how many were.
+create or replace function jobs.fold_batches(p_limit int, out folded bigint, out queues text[], out priorities int2[])
+language plpgsql volatile
+    set enable_seqscan = off set enable_bitmapscan = off set enable_mergejoin = off as $fn$
+declare
+    v_batch uuid;
+    told    record;
+begin
+    folded := 0;
+    queues := '{}';
+    priorities := '{}';
+    for v_batch in
+        with recursive one (batch) as (
+            (select d.batch from jobs.batch_delta d order by d.batch limit 1)
+            union all
+            select (select d.batch from jobs.batch_delta d where d.batch > one.batch order by d.batch limit 1) from one where one.batch is not null
+        )
+        select one.batch from one where one.batch is not null limit p_limit
+    loop
+        select f.done, f.queues, f.priorities into told from jobs.fold_batch(v_batch) f;
+        folded := folded + told.done::int;
+        queues := queues || told.queues;
+        priorities := priorities || told.priorities;
+    end loop;
+end
+$fn$;
+
+-- Makes a batch complete: all members that wait for nobody become ready. False if there is no such batch.
+create or replace function jobs.seal_batch(p_batch uuid, out known boolean, out queues text[], out priorities int2[])
+language plpgsql volatile
+    set enable_seqscan = off set enable_bitmapscan = off set enable_mergejoin = off set enable_nestloop = off as $fn$
+declare
+    b         record;
+    v_members uuid[];
+    told      record;
+begin
+    queues := '{}';
+    priorities := '{}';
+    select * into b from jobs.batch x where x.id = p_batch for update;
+    known := found;
+    if not known or b.sealed_at is not null then
+        return;
+    end if;
+    update jobs.batch x set sealed_at = clock_timestamp() where x.id = p_batch;
+    v_members := array(select m.member from jobs.batch_member m where m.batch = p_batch order by m.member);
+    v_members := array(
+        select j.id from jobs.job j
+         where j.id = any (v_members) and j.id between v_members[1] and v_members[cardinality(v_members)] and j.state = 1 and j.pending <= 0
+         order by j.id for no key update);
+    if v_members <> '{}' then
+        select r.queues, r.priorities into queues, priorities from jobs.ready(v_members) r;
+    end if;
+    select f.queues, f.priorities into told from jobs.fold_batch(p_batch) f;
+    queues := queues || told.queues;
+    priorities := priorities || told.priorities;
+end
+$fn$;
+
+-- Opens a batch that has ended or was cancelled. False if there is no such batch.
+create or replace function jobs.reopen_batch(p_batch uuid) returns boolean language plpgsql volatile as $fn$
+declare
+    b record;
+begin
+    perform from jobs.batch x where x.id = p_batch for update;
+    if not found then
+        return false;
+    end if;
+    perform jobs.fold_batch(p_batch);
+    select * into b from jobs.batch x where x.id = p_batch;
+    if b.outcome is not null then
+        perform jobs.tell_batch(b.parent, b.outcome, null);
+    end if;
+    update jobs.batch x set finished_at = null, cancelled_at = null, outcome = null where x.id = p_batch;
+    return true;
+end
+$fn$;
+
+-- Marks a batch and those in it as cancelled: from then on they take no members. Answers null if there is no such batch,
+-- false if it has ended.
+create or replace function jobs.cancel_batch(p_batch uuid, p_actor text, p_reason text) returns boolean language plpgsql volatile as $fn$
+declare
+    b record;
+begin
+    select * into b from jobs.batch x where x.id = p_batch for update;
+    if not found then
+        return null;
+    elsif b.finished_at is not null then
+        return false;
+    end if;
+    with recursive down (id) as (
+        select p_batch
+         union all
+        select x.id from down join jobs.batch x on x.parent = down.id and x.finished_at is null
+    )
+    update jobs.batch x
+       set cancelled_at = coalesce(x.cancelled_at, clock_timestamp()), sealed_at = coalesce(x.sealed_at, clock_timestamp()),
+           cancelled_by = p_actor, cancelled_for = p_reason
+      from down where x.id = down.id and x.finished_at is null;
+    -- One without members has nobody whose end would end it.
+    insert into jobs.batch_delta (batch) select x.id from jobs.batch x where x.cancelled_at is not null and x.finished_at is null;
+    return true;
+end
+$fn$;

@@ -1,0 +1,12 @@
+-- As `job_page`, of Awaiting jobs only, which have a list of their own: $1 kind, $2 queue, $3 tag, $4 before, $5 how
+-- many, $6 a batch.
+select j.id, j.kind, j.args, j.queue, j.priority, j.state, j.reason, j.attempt, j.lost::int as lost, j.run, j.options, j.rules,
+       j.created_at, j.run_at, j.started_at, j.finished_at, j.result, j.worker, null::boolean as later, null::text as limited_by
+  from jobs.awaiting a
+  join jobs.job j on j.id = a.job_id and j.state = 1
+ where a.job_id < $4
+   and ($1::text is null or j.kind = $1) and ($2::text is null or j.queue = $2)
+   and ($3::text is null or j.options is not null and (j.options -> 'tags')::jsonb ? $3)
+   and ($6::uuid is null or j.rules ->> 'batch' = $6::uuid::text)
+ order by a.job_id desc
+ limit $5
