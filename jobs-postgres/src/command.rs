@@ -106,7 +106,8 @@ fn answer(row: &PgRow) -> Result<Answer> {
             from: state("from_state")?,
             to: state("to_state")?,
         },
-        "wrong" | "held" => Answer::WrongState(state("from_state")?),
+        "held" => Answer::KeyHeld(row.get::<Uuid, _>("holder").into()),
+        "wrong" => Answer::WrongState(state("from_state")?),
         _ => Answer::Unknown,
     })
 }

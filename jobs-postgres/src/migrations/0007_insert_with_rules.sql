@@ -18,6 +18,8 @@ declare
     v_known    uuid[];                  -- stored by an earlier try
     v_fresh    boolean[];               -- for each of p_ids: whether it is to be stored
     v_made     boolean := false;
+    v_periods  boolean := false;
+    v_began    timestamptz := clock_timestamp();
     v_limited  text[] := jobs.limited_queues();
     v_stored   uuid[];
     v_deleted  uuid[];
@@ -54,7 +56,8 @@ begin
     loop
         loop
             insert into jobs.unique_key (kind, key, job_id, started, expires_at)
-            values (u.kind, u.key, u.id, u.until #>> '{}' = 'started', clock_timestamp() + u.period) on conflict do nothing;
+            values (u.kind, u.key, u.id, u.until #>> '{}' = 'started', v_began + u.period) on conflict do nothing;
+            v_periods := v_periods or found and u.period is not null;
             exit when found;
             select k.job_id, k.expires_at into told from jobs.unique_key k where k.kind = u.kind and k.key = u.key;
             continue when not found;
@@ -202,6 +205,11 @@ begin
          where e.secs is not null
     )
     select coalesce(array_agg(s.id order by s.id), '{}') into v_stored from stored s;
+    if v_periods then
+        -- A period begins when the job is stored.
+        update jobs.unique_key k set expires_at = clock_timestamp() + (k.expires_at - v_began)
+         where k.job_id = any (v_stored) and k.expires_at is not null;
+    end if;
     existing := array(
         select s.id is null from unnest(p_ids) with ordinality x (id, place) left join unnest(v_stored) s (id) on s.id = x.id order by x.place);
     select p.queues, p.priorities into queues, priorities from jobs.place(v_stored) p;
@@ -271,8 +279,9 @@ begin
 end
 $fn$;
 
--- A waiting job becomes another: with these arguments and options, in this queue; due at p_due, or as it was. One that runs is
--- left alone.
+-- A waiting job becomes another: with these arguments and options, in this queue; due at p_due, or as it was. (A ticket that is
+-- due in the past may lie below what claims look at; it is then found when they look from the beginning, each second.) One
+-- that runs is left alone.
 create or replace function jobs.replace(p_job uuid, p_queue text, p_priority smallint, p_args json, p_options json, p_due timestamptz,
                              out queues text[], out priorities int2[])
 language plpgsql volatile as $fn$
@@ -287,7 +296,7 @@ begin
     end if;
     update jobs.job b
        set args = p_args, options = p_options, queue = p_queue, priority = p_priority, run = b.run + 1, settled = false,
-           run_at = greatest(coalesce(p_due, b.run_at), clock_timestamp())
+           run_at = coalesce(greatest(p_due, clock_timestamp()), b.run_at)
      where b.id = p_job;
     if j.state = 0 then
         select p.queues, p.priorities into queues, priorities from jobs.place(array[p_job]) p;
