@@ -53,12 +53,14 @@ use std::time::Duration;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use jobs_core::Result;
-use jobs_core::job::{AttemptRecord, BatchId, ClaimId, EventRecord, JobId, JobRecord, NewJob, Parent, WorkerId};
+use jobs_core::job::{
+    AttemptRecord, BatchId, ClaimId, EventRecord, JobId, JobRecord, NewJob, Parent, WorkerId,
+};
 use jobs_core::storage::{
-    Answer, BatchRecord, Beat, ClaimRequest, Claimed, Command, Control, ControlEvent, Controls, Flush,
-    HandedOver, Inserted, Inspect, JobFilter, JobPage, NewBatch, Orders, Presence, QueueRecord, Refused,
-    RescueRequest, Rescued, Retention, StatRecord, StateCounts, Storage, Wake, WorkerInfo,
-    WorkerRecord,
+    Answer, BatchRecord, Beat, ClaimRequest, Claimed, Command, Control, ControlEvent, Controls,
+    Flush, HandedOver, Inserted, Inspect, JobFilter, JobPage, NewBatch, Orders, Presence,
+    QueueRecord, Refused, RescueRequest, Rescued, Retention, StatRecord, StateCounts, Storage,
+    Wake, WorkerInfo, WorkerRecord,
 };
 use tokio::sync::broadcast;
 

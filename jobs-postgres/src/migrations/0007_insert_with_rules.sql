@@ -296,7 +296,7 @@ begin
     end if;
     update jobs.job b
        set args = p_args, options = p_options, queue = p_queue, priority = p_priority, run = b.run + 1, settled = false,
-           run_at = coalesce(greatest(p_due, clock_timestamp()), b.run_at)
+           run_at = case when p_due is null then b.run_at else greatest(p_due, clock_timestamp()) end
      where b.id = p_job;
     if j.state = 0 then
         select p.queues, p.priorities into queues, priorities from jobs.place(array[p_job]) p;
