@@ -94,8 +94,8 @@ pub trait Storage: Inspect + Any + Send + Sync + 'static {
     ///    with a [reason](crate::job::ParentId::reason) that names the parent.
     /// 4. *Limits*: it gets its ticket when all of them let it, and not before it is due: in the order of
     ///    priority, due time and id for each key, keys in turn. A job waits in one line at a time, that of
-    ///    the first of its limits that refuses it, and uses none of the others meanwhile. Jobs of paused
-    ///    queues are passed over. What can be let in is let in at once where possible, within a second
+    ///    the first of its limits that refuses it, and uses none of the others meanwhile. What is
+    ///    paused is passed over. What can be let in is let in at once where possible, within a second
     ///    in any case. Of a limit's declarations the last one stored holds.
     ///
     /// A due time counts from the insert, also for jobs that have to wait for others: what becomes ready
@@ -104,7 +104,8 @@ pub trait Storage: Inspect + Any + Send + Sync + 'static {
 
     /// Stores new jobs, which are due now and without rules, together with a claim of this worker for them,
     /// in one step: as if the worker had claimed them right after the insert. What is paused (its queue or
-    /// kind), or all of them if the worker is not among the living, gets a ticket instead.
+    /// kind), or all of them if the worker is not among the living, gets a ticket instead; so does what has to
+    /// wait for a limit of its queue, when its turn has come.
     ///
     /// `None` says that nothing was done, or that the answer was lost, or that a job was stored already: the
     /// caller then inserts them, and the claim counts as one in doubt. A storage that gains nothing by it
@@ -133,8 +134,8 @@ pub trait Storage: Inspect + Any + Send + Sync + 'static {
 
     /// How long until the next job in these queues falls due, or a pause ends, if that is known; zero if
     /// one is due. Paused queues and kinds, and the kinds excluded by the request, do not count, and how
-    /// many jobs the request asks for does not matter. A job that is due and waits before a limit does not count (nobody knows when it
-    /// is let in: that is hinted at); one that falls due later may.
+    /// many jobs the request asks for does not matter. A job that is due and waits before a limit does not
+    /// count (nobody knows when it is let in: that is hinted at); one that falls due later may.
     async fn next_due(&self, request: &ClaimRequest) -> Result<Option<std::time::Duration>>;
 
     /// Writes down how runs ended and what follows, fenced by run and claim, and ends the claims that
@@ -222,7 +223,7 @@ pub trait Storage: Inspect + Any + Send + Sync + 'static {
 
     /// Sets how much a limit allows, whatever programs declare, or, with `None`, lets it be as they
     /// declare. It holds for jobs that are let in from now on; those beyond a limit that was lowered end as
-    /// they do. The name is that of the rule; one that lets nothing through, or of another name, is
+    /// they do, and a job that is heavier than it counts as all of it. The name is that of the rule; one that lets nothing through, or of another name, is
     /// [`Error::Invalid`](crate::Error::Invalid) ([`check_limit`]). It may be set before anybody declares it.
     ///
     /// For a limit of a queue (`queue:NAME`) that nobody declares this makes it or takes it away. It counts

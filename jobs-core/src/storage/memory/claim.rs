@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 
 use super::control::Stopped;
 use super::tables::{Claim, Job, Place, Tables};
-use super::tickets::{Lane, Lanes};
+use super::tickets::{Lane, Lanes, Tickets};
 use crate::error::{Error, Result};
 use crate::job::{ClaimId, JobId, NewJob, Priority, WorkerId};
 use crate::storage::{ClaimRequest, Claimed, ClaimedJob, HandedOver, QueueShare};
@@ -52,6 +52,8 @@ impl Tables {
             return Ok(claimed);
         }
         let left_alone = LeftAlone::new(stopped, request);
+        self.limits.kick_all(true);
+        self.admit(now);
         let mut picked = Vec::new();
         for (at, share) in request.queues.iter().enumerate() {
             let limit = share.limit.min(request.limit - picked.len());
@@ -69,10 +71,19 @@ impl Tables {
     pub(super) fn next_due(&self, request: &ClaimRequest, now: DateTime<Utc>) -> Option<Duration> {
         let left_alone = LeftAlone::new(self.told.stopped(now), request);
         let shares = 0..request.queues.len();
+        let serve = |at| {
+            let lanes = |tickets| {
+                let queues = Self::served_by(tickets, request, &left_alone, at).into_iter();
+                queues.flat_map(|(_, lanes)| lanes.values())
+            };
+            let kinds = &left_alone.kinds;
+            let waiting = lanes(&self.tickets).filter_map(|lane| lane.first(kinds));
+            // Of those that have to be let in nothing is known but when they may ask.
+            let asking = lanes(&self.blocked).filter_map(|lane| lane.first_after(now, kinds));
+            waiting.chain(asking).min()
+        };
         let first = shares
-            .flat_map(|at| self.served_by(request, &left_alone, at))
-            .flat_map(|(_, lanes)| lanes.values())
-            .filter_map(|lane| lane.first(&left_alone.kinds))
+            .filter_map(serve)
             .chain(self.told.next_end(now))
             .min()?;
         Some((first - now).to_std().unwrap_or_default())
@@ -80,7 +91,7 @@ impl Tables {
 
     /// The queues with tickets that the share number `at` is to serve: not those of an earlier share.
     fn served_by<'a>(
-        &'a self,
+        tickets: &'a Tickets,
         request: &'a ClaimRequest,
         left_alone: &LeftAlone,
         at: usize,
@@ -91,14 +102,12 @@ impl Tables {
             earlier.iter().any(matches) || left_alone.stopped.has(queue)
         };
         match pattern.exact() {
-            Some(name) => self
-                .tickets
+            Some(name) => tickets
                 .queue(name)
                 .filter(|_| !taken(name))
                 .into_iter()
                 .collect(),
-            None => self
-                .tickets
+            None => tickets
                 .queues()
                 .filter(|(name, _)| pattern.matches(name) && !taken(name))
                 .collect(),
@@ -120,7 +129,7 @@ impl Tables {
         let pattern = request.queues[at].queues.as_str();
         let mut last = self.served.get(pattern).cloned();
         let mut by_priority: BTreeMap<Priority, Vec<(&Arc<str>, &Lane)>> = BTreeMap::new();
-        for (name, lanes) in self.served_by(request, left_alone, at) {
+        for (name, lanes) in Self::served_by(&self.tickets, request, left_alone, at) {
             for (priority, lane) in lanes {
                 by_priority.entry(*priority).or_default().push((name, lane));
             }
@@ -180,7 +189,9 @@ impl Tables {
         let paused = |job: &NewJob| {
             stopped.has(&job.queue) || stopped.kinds.iter().any(|kind| *kind == job.kind)
         };
-        let free = |job: &&NewJob| lives && !paused(job);
+        // A queue may have a limit: then they are to be let in first.
+        let has_ticket = |job: &NewJob| self.jobs[&job.id].place == Place::Ticket;
+        let free = |job: &&NewJob| lives && !paused(job) && has_ticket(job);
         let taken: Vec<_> = jobs.iter().filter(free).map(|job| job.id).collect();
         for id in &taken {
             self.take_out(*id, worker, claim);

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::tables::Tables;
+use super::tables::{Job, Tables};
 use crate::job::QueuePattern;
 use crate::storage::{
     Control, ControlEvent, ControlVerb, Controls, OrderRecord, Pause, PauseRecord, Scope,
@@ -32,6 +32,11 @@ pub(super) struct Stopped {
 impl Stopped {
     pub(super) fn has(&self, queue: &str) -> bool {
         self.queues.iter().any(|paused| paused.matches(queue))
+    }
+
+    /// Whether a job is among what is paused.
+    pub(super) fn stops(&self, job: &Job) -> bool {
+        self.has(&job.queue) || self.kinds.iter().any(|kind| **kind == *job.kind)
     }
 }
 
@@ -134,5 +139,6 @@ impl Told {
 impl Tables {
     pub(super) fn control(&mut self, control: &Control, now: DateTime<Utc>) {
         self.told.carry_out(control, now);
+        self.limits.kick_all(false);
     }
 }

@@ -103,6 +103,9 @@ impl Tables {
             Fate::New if job.rules.is_none() => return self.store_plain(job, now),
             Fate::New => {}
         }
+        if let Some(rules) = &job.rules {
+            self.declare_limits(&rules.limits);
+        }
         let row = self.row(job, now);
         self.jobs.insert(job.id, row);
         self.take_key(job.id);

@@ -29,7 +29,7 @@ impl Job {
             run: self.run,
             options: self.options.as_deref().cloned().unwrap_or_default(),
             rules: self.rules.clone(),
-            limited_by: None,
+            limited_by: None, // The job does not know: see `Tables::record`.
             created_at: self.created_at,
             due_at: self.due_at,
             started_at: self.started_at,
@@ -57,6 +57,13 @@ impl Job {
 }
 
 impl Tables {
+    pub(super) fn record(&self, id: JobId, now: DateTime<Utc>) -> Option<JobRecord> {
+        let job = self.jobs.get(&id)?;
+        let mut record = job.record(id, now);
+        record.limited_by = self.limits.before(id).map(Into::into);
+        Some(record)
+    }
+
     /// Looks at the next jobs before `before` and collects those that match, `most` at most. Answers
     /// where to go on, if there is more to look at.
     pub(super) fn glance(
@@ -71,7 +78,7 @@ impl Tables {
         let jobs = self.jobs.range((Bound::Unbounded, end)).rev();
         for (seen, (&id, job)) in jobs.enumerate() {
             if job.matches(filter, now) {
-                found.push(job.record(id, now));
+                found.extend(self.record(id, now));
             }
             if found.len() == most || seen + 1 == GLANCE {
                 return Some(id);
@@ -87,7 +94,7 @@ impl Tables {
             awaiting: self.dependencies.awaiting,
             ..StateCounts::default()
         };
-        for (_, lanes) in self.tickets.queues() {
+        for (_, lanes) in self.tickets.queues().chain(self.blocked.queues()) {
             let (due, later) = Tickets::count(lanes, now);
             counts.enqueued += due;
             counts.scheduled += later;
@@ -108,11 +115,17 @@ impl Tables {
             processing: 0,
             oldest_due: None,
         };
-        for (name, lanes) in self.tickets.queues() {
+        for (name, lanes) in self.tickets.queues().chain(self.blocked.queues()) {
             let queue = queues.entry(name.clone()).or_insert_with(|| blank(name));
-            (queue.enqueued, queue.scheduled) = Tickets::count(lanes, now);
+            let (due, later) = Tickets::count(lanes, now);
+            queue.enqueued += due;
+            queue.scheduled += later;
             let first = |lane: &Lane| lane.first(&[]);
-            let oldest = lanes.values().filter_map(first).min();
+            let oldest = lanes
+                .values()
+                .filter_map(first)
+                .chain(queue.oldest_due)
+                .min();
             queue.oldest_due = oldest.filter(|at| *at <= now);
         }
         for id in self.claims.keys().flat_map(|&claim| self.held(claim)) {

@@ -5,6 +5,7 @@
 //! nothing is awaited under the lock, and nothing under it takes longer than the request is large, save
 //! counting for people. A process that dies takes its jobs along.
 
+mod admit;
 mod batch;
 mod claim;
 mod command;
@@ -13,6 +14,8 @@ mod expiry;
 mod finished;
 mod insert;
 mod inspect;
+mod limits;
+mod meter;
 mod parents;
 mod settle;
 mod stats;
@@ -32,15 +35,15 @@ use tokio::sync::broadcast;
 
 use super::{
     Answer, BatchRecord, Beat, ClaimRequest, Claimed, Command, Control, ControlEvent, Controls,
-    Flush, HandedOver, Inserted, Inspect, JobFilter, JobPage, NewBatch, Orders, Presence,
-    QueueRecord, Refused, RescueRequest, Rescued, Retention, StatRecord, StateCounts, Storage,
-    Wake, WorkerInfo, WorkerRecord,
+    Flush, HandedOver, Inserted, Inspect, JobFilter, JobPage, LimitRecord, NewBatch, Orders,
+    Presence, QueueRecord, Refused, RescueRequest, Rescued, Retention, Start, StatRecord,
+    StateCounts, Storage, Wake, WorkerInfo, WorkerRecord,
 };
 use crate::clock::{Clock, SystemClock};
 use crate::error::Result;
 use crate::job::{
-    AttemptRecord, BatchId, ClaimId, EventRecord, JobId, JobRecord, NewJob, Parent, ParentId,
-    WorkerId,
+    AttemptRecord, BatchId, ClaimId, EventRecord, JobId, JobRecord, LimitRule, NewJob, Parent,
+    ParentId, WorkerId,
 };
 use tables::Tables;
 
@@ -96,7 +99,7 @@ impl MemoryStorage {
         let mut tables = self.tables.lock().unwrap_or_else(PoisonError::into_inner);
         let now = tables.now(self.clock.as_ref());
         let answer = act(&mut tables, now);
-        tables.resolve(now);
+        tables.follow_up(now);
         let hints = tables.hints();
         drop(tables);
         for hint in hints {
@@ -117,6 +120,18 @@ impl Tables {
     fn now(&mut self, clock: &dyn Clock) -> DateTime<Utc> {
         self.latest = self.latest.max(clock.now());
         self.latest
+    }
+
+    /// What follows from what was done: children of what has ended, jobs that limits let in now.
+    fn follow_up(&mut self, now: DateTime<Utc>) {
+        loop {
+            self.resolve(now);
+            self.admit(now);
+            // Limits may delete what exceeds them.
+            if self.dependencies.is_quiet() {
+                return;
+            }
+        }
     }
 
     fn remove_expired(&mut self, retention: &Retention, now: DateTime<Utc>) -> usize {
@@ -182,6 +197,14 @@ impl Storage for MemoryStorage {
         self.with(|tables, now| tables.cancel_batch(batch, actor, reason, now))
     }
 
+    async fn start(&self, start: &Start) -> Result<bool> {
+        Ok(self.with(|tables, now| tables.start(start, now)))
+    }
+
+    async fn set_limit(&self, name: &str, rule: Option<&LimitRule>) -> Result<()> {
+        self.with(|tables, _| tables.set_limit(name, rule))
+    }
+
     async fn register(&self, worker: &WorkerInfo) -> Result<()> {
         self.with(|tables, now| tables.register(worker, now));
         Ok(())
@@ -234,6 +257,7 @@ impl Storage for MemoryStorage {
         self.with(|tables, now| {
             tables.remove_unsealed(now);
             tables.expire(now);
+            tables.limits.kick_all(false);
         });
         Ok(())
     }
@@ -253,6 +277,7 @@ impl Storage for MemoryStorage {
             tables.bury(now);
             tables.keys.forget(now);
             tables.remove_ended(retention, now);
+            tables.limits.forget(now);
             tables.told.forget(now);
         });
         Ok(removed)
@@ -279,7 +304,7 @@ impl Storage for MemoryStorage {
 #[async_trait]
 impl Inspect for MemoryStorage {
     async fn job(&self, id: JobId) -> Result<Option<JobRecord>> {
-        Ok(self.with(|tables, now| tables.jobs.get(&id).map(|job| job.record(id, now))))
+        Ok(self.with(|tables, now| tables.record(id, now)))
     }
 
     async fn jobs(&self, filter: &JobFilter) -> Result<JobPage> {
@@ -335,6 +360,10 @@ impl Inspect for MemoryStorage {
 
     async fn batch(&self, id: BatchId) -> Result<Option<BatchRecord>> {
         Ok(self.with(|tables, _| tables.batch(id)))
+    }
+
+    async fn limits(&self) -> Result<Vec<LimitRecord>> {
+        Ok(self.with(|tables, now| tables.limits(now)))
     }
 
     async fn awaited(&self, id: JobId) -> Result<Vec<Parent>> {

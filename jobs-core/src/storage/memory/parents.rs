@@ -25,6 +25,11 @@ impl Dependencies {
         }
     }
 
+    /// Whether all parents that have ended have been looked at.
+    pub(super) fn is_quiet(&self) -> bool {
+        self.ended.is_empty()
+    }
+
     /// Who waits for a parent.
     fn of(&self, parent: ParentId) -> Vec<(JobId, Condition)> {
         let children = self.children.get(&parent);

@@ -55,6 +55,10 @@ impl Tables {
             return;
         };
         let ended = earlier(now, run.ended_ago);
+        if let Some(time) = run.ran_for {
+            // If its start was not reported.
+            self.limits.start(run.job, earlier(ended, time));
+        }
         let stat = self.stats.at(now, &job.queue, &job.kind);
         job.settled_by = Some(worker);
         job.worker = Some(worker);

@@ -9,6 +9,7 @@ use super::batch::Batches;
 use super::control::Told;
 use super::expiry::Expiry;
 use super::finished::Finished;
+use super::limits::Limits;
 use super::parents::Dependencies;
 use super::stats::Stats;
 use super::tickets::{Spot, Tickets};
@@ -24,7 +25,9 @@ const MOST_SNOOZES: usize = 100;
 
 /// Everything there is. What is true between two calls:
 ///
-/// - a waiting job has exactly one place: a ticket, or an entry with its `run` in a claim;
+/// - a waiting job has exactly one place: a ticket, a turn in `limits`, or an entry with its `run` in a
+///   claim;
+/// - a job has permits only while it has a ticket or is in a claim;
 /// - an Awaiting job has none, and a parent in `awaits` for each of its rows in `dependencies`;
 /// - a final job has none, and is in `finished`;
 /// - a claim belongs to a worker that is in `workers`, and lies in that worker's `claims`.
@@ -40,12 +43,15 @@ pub(super) struct Tables {
     pub(super) keys: Keys,
     pub(super) batches: Batches,
     pub(super) expiry: Expiry,
+    pub(super) limits: Limits,
+    /// The jobs that wait before limits, or for their time to do so; as `tickets`, to be counted.
+    pub(super) blocked: Tickets,
     pub(super) stats: Stats,
     /// For each pattern of several queues, which of them was served last.
     pub(super) served: HashMap<String, Arc<str>>,
     pub(super) latest: DateTime<Utc>,
     names: HashSet<Arc<str>>,
-    touched: BTreeSet<Arc<str>>,
+    pub(super) touched: BTreeSet<Arc<str>>,
     cancelled: Vec<JobId>,
 }
 
@@ -84,6 +90,8 @@ pub(super) enum Place {
     /// On its way from one place to the next.
     Nowhere,
     Awaiting,
+    /// Before a limit, or for later and then before a limit.
+    Line,
     Ticket,
     Claim(ClaimId),
     Final(State),
@@ -126,8 +134,8 @@ impl Job {
     pub(super) fn state(&self, now: DateTime<Utc>) -> State {
         match self.place {
             Place::Awaiting => State::Awaiting,
-            Place::Ticket if self.due_at > now => State::Scheduled,
-            Place::Ticket | Place::Nowhere => State::Enqueued,
+            Place::Ticket | Place::Line if self.due_at > now => State::Scheduled,
+            Place::Ticket | Place::Line | Place::Nowhere => State::Enqueued,
             Place::Claim(_) => State::Processing,
             Place::Final(state) => state,
         }
@@ -162,6 +170,7 @@ impl Tables {
             return;
         };
         job.run += 1;
+        self.limits.free(id);
         self.enqueue(id, run_at);
     }
 
@@ -176,8 +185,8 @@ impl Tables {
         self.finish(id, State::Deleted, now);
     }
 
-    /// Writes a ticket. The job has none, and whoever had it has it no more. Only a member of a batch that
-    /// is not complete goes on waiting.
+    /// Lets a job wait that has no place: with a ticket, unless it has limits to be let in by, or its
+    /// batch is not complete.
     pub(super) fn enqueue(&mut self, id: JobId, run_at: DateTime<Utc>) {
         let Some(job) = self.jobs.get_mut(&id) else {
             return;
@@ -186,6 +195,13 @@ impl Tables {
         if job.rules.is_some() && self.is_in_unsealed_batch(id) {
             return self.hold_back(id);
         }
+        if !self.waits_for_limits(id) {
+            self.give_ticket(id);
+        }
+    }
+
+    /// Writes a ticket. The job has none, and whoever had it has it no more.
+    pub(super) fn give_ticket(&mut self, id: JobId) {
         let Some(job) = self.jobs.get_mut(&id) else {
             return;
         };
@@ -201,6 +217,7 @@ impl Tables {
             return;
         };
         job.run += 1;
+        self.limits.free(id);
         job.place = Place::Final(state);
         job.finished_at = Some(at);
         self.finished.add(id, state, at, job.keep_for());
@@ -212,17 +229,29 @@ impl Tables {
         self.dependencies.ended(ParentId::Job(id), state);
     }
 
-    /// Takes a job out of wherever it is, so that it can go elsewhere.
+    /// Takes a job out of wherever it is, because its ownership ends otherwise than with an outcome.
     pub(super) fn lift(&mut self, id: JobId) {
+        if let Some(job) = self.jobs.get_mut(&id) {
+            job.settled_by = None;
+        }
+        self.vacate(id);
+    }
+
+    /// Takes a job out of wherever it is, so that it can go elsewhere.
+    pub(super) fn vacate(&mut self, id: JobId) {
+        self.limits.free(id);
         let Some(job) = self.jobs.get_mut(&id) else {
             return;
         };
-        job.settled_by = None;
         match (
             std::mem::replace(&mut job.place, Place::Nowhere),
             job.finished_at.take(),
         ) {
             (Place::Awaiting, _) => self.forget_parents(id),
+            (Place::Line, _) => {
+                self.limits.leave(id, job);
+                self.blocked.remove(id, &job.spot());
+            }
             (Place::Ticket, _) => self.tickets.remove(id, &job.spot()),
             (Place::Final(state), Some(at)) => self.finished.remove(id, state, at, job.keep_for()),
             _ => {}

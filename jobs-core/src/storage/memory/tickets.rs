@@ -51,6 +51,19 @@ impl Lane {
             .min()
     }
 
+    /// The time of the earliest ticket that is not due at `now`, of all kinds but the `unknown`.
+    pub(super) fn first_after(
+        &self,
+        now: DateTime<Utc>,
+        unknown: &[String],
+    ) -> Option<DateTime<Utc>> {
+        let later = |tickets: &BTreeSet<Ticket>| {
+            let due = (now, JobId::from(uuid::Uuid::max()));
+            tickets.range(due..).next().map(|(run_at, _)| *run_at)
+        };
+        self.known(unknown).filter_map(later).min()
+    }
+
     fn known<'a>(&'a self, unknown: &'a [String]) -> impl Iterator<Item = &'a BTreeSet<Ticket>> {
         let known = |kind: &str| !unknown.iter().any(|unknown| unknown == kind);
         self.0
@@ -74,6 +87,13 @@ impl Tickets {
 
     pub(super) fn queue(&self, name: &str) -> Option<(&Arc<str>, &Lanes)> {
         self.0.get_key_value(name)
+    }
+
+    /// All jobs that wait in a queue.
+    pub(super) fn of(&self, queue: &str) -> impl Iterator<Item = JobId> + '_ {
+        let lanes = self.0.get(queue).into_iter().flat_map(BTreeMap::values);
+        let tickets = lanes.flat_map(|lane| lane.0.values().flatten());
+        tickets.map(|(_, id)| *id)
     }
 
     pub(super) fn add(&mut self, job: JobId, spot: &Spot) {

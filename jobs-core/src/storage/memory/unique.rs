@@ -141,13 +141,15 @@ impl Tables {
         let due = due.unwrap_or(job.due_at);
         let awaiting = match job.place {
             Place::Awaiting => true,
-            Place::Ticket => false,
+            Place::Ticket | Place::Line => false,
             Place::Nowhere | Place::Claim(_) | Place::Final(_) => return,
         };
         if !awaiting {
             self.lift(holder);
         }
         let queue = self.name(&new.queue);
+        let limits = new.rules.as_ref().map(|rules| rules.limits.clone());
+        self.declare_limits(limits.as_deref().unwrap_or_default());
         if let Some(job) = self.jobs.get_mut(&holder) {
             job.queue = queue;
             job.priority = new.priority;
@@ -155,7 +157,6 @@ impl Tables {
             job.options = super::insert::options(new);
             if let Some(rules) = &mut job.rules {
                 // What a limit is counted by is made from the arguments.
-                let limits = new.rules.as_ref().map(|rules| rules.limits.clone());
                 rules.limits = limits.unwrap_or_default();
             }
             if awaiting {

@@ -343,6 +343,49 @@ macro_rules! __conformance_list {
                 a_worker_may_delete_what_it_does_not_start
                 expiring_and_claiming_at_once_agree
             }
+            limits {
+                no_more_than_allowed_are_to_be_had
+                every_end_of_a_run_makes_room
+                what_comes_back_waits_for_its_turn
+                keys_are_counted_apart
+                a_limit_may_be_shared
+                weights_count
+                all_limits_must_let_a_job_in
+                turns_come_in_order
+                a_job_for_later_uses_nothing
+                verbs_apply_to_who_waits
+                a_job_that_loses_its_ticket_makes_room
+                a_child_waits_for_its_turn_too
+                what_is_paused_is_passed_over
+                ordinary_jobs_run_beside_them
+                a_repeat_counts_once
+                a_replaced_job_counts_anew
+                what_can_never_run_is_refused
+                never_more_than_allowed_run_at_once
+            }
+            rates {
+                no_more_start_than_allowed
+                a_start_that_was_not_made_is_given_back
+                a_start_that_was_made_counts
+                only_the_owner_starts_a_run
+                a_start_that_was_not_reported_counts
+                starts_have_weights
+                a_start_counts_for_its_window_only
+                no_window_sees_more_than_allowed
+                a_bucket_fills_again
+            }
+            excess {
+                the_excess_may_be_rescheduled
+                the_excess_may_be_deleted
+                a_limit_can_be_set
+                the_last_declaration_holds
+                a_limit_may_be_set_before_it_is_declared
+                a_job_heavier_than_the_limit_runs_alone
+                a_wrong_rule_is_refused
+                a_queue_can_be_limited
+                a_limited_queue_may_hold_limited_jobs
+                a_queue_limit_may_be_declared
+            }
             race {
                 the_books_balance
             }

@@ -9,11 +9,11 @@ use tokio::time::{Instant, sleep};
 
 use crate::error::Error;
 use crate::job::{
-    AttemptOutcome, BatchId, Condition, Due, ErrorReport, JobId, JobRecord, NewJob, Parent,
-    ParentId, Rules, State,
+    AttemptOutcome, BatchId, Bound, Condition, Due, ErrorReport, Excess, JobId, JobRecord,
+    LimitRule, LimitUse, NewJob, Parent, ParentId, Rules, State,
 };
 use crate::lifecycle::Transition;
-use crate::storage::{Answer, BatchRecord, Command, NewBatch, StorageHandle, Verb};
+use crate::storage::{Answer, BatchRecord, Command, LimitRecord, NewBatch, StorageHandle, Verb};
 
 pub(super) use hand::{Hand, Run, claims, runs};
 
@@ -196,6 +196,41 @@ pub(super) fn tally(batch: &BatchRecord) -> [u64; 5] {
         ..
     } = batch;
     [total, batch.pending(), succeeded, failed, deleted]
+}
+
+/// A job for this queue that counts against a limit.
+pub(super) fn limited(queue: &str, rule: &LimitRule, key: &str) -> NewJob {
+    let mut new = job(queue);
+    limit(&mut new, rule, key, 1);
+    new
+}
+
+/// Lets a job count against one more limit.
+pub(super) fn limit(new: &mut NewJob, rule: &LimitRule, key: &str, weight: u32) {
+    rules(new).limits.push(LimitUse {
+        rule: rule.clone(),
+        key: key.into(),
+        weight,
+    });
+}
+
+/// A limit whose excess waits.
+pub(super) fn rule(name: &'static str, bound: Bound) -> LimitRule {
+    LimitRule {
+        name: name.into(),
+        bound,
+        excess: Excess::Wait,
+    }
+}
+
+/// At most so many at once.
+pub(super) fn at_most(name: &'static str, max: u32) -> LimitRule {
+    rule(name, Bound::Concurrency { max })
+}
+
+pub(super) async fn limit_record(storage: &StorageHandle, name: &str) -> Option<LimitRecord> {
+    let mut limits = storage.limits().await.expect("limits").into_iter();
+    limits.find(|limit| limit.rule.name == name)
 }
 
 /// Stores one job, which is new, and answers its id.

@@ -113,6 +113,28 @@ impl Hand {
         }
     }
 
+    /// Takes `n` jobs, which limits let in by and by, and finds that there are no more.
+    pub(in super::super) async fn gets(&self, queue: &str, n: usize) -> Vec<Run> {
+        let what = format!("{n} jobs are let in in {queue}");
+        let patience = Patience::new(&what);
+        let mut taken = Vec::new();
+        while taken.len() < n {
+            self.storage.tick().await.expect("tick");
+            let some = self.ask(&[(queue, 1_000)], 1_000).await;
+            taken.extend(some);
+            patience.wait().await;
+        }
+        assert_eq!(taken.len(), n, "no more are let in");
+        self.gets_nothing(queue).await;
+        taken
+    }
+
+    /// Finds that limits let nothing in.
+    pub(in super::super) async fn gets_nothing(&self, queue: &str) {
+        self.storage.tick().await.expect("tick");
+        self.finds_nothing(queue).await;
+    }
+
     pub(in super::super) async fn take_one(&self, queue: &str) -> Run {
         self.take(queue, 1).await.remove(0)
     }
