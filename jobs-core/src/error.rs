@@ -52,6 +52,8 @@ pub enum Error {
     UnknownJob(JobId),
     /// No batch has this id.
     UnknownBatch(BatchId),
+    /// No recurring job has this id.
+    UnknownRecurring(String),
     /// A job that was to be refused when another holds its unique key was refused; nothing was stored.
     Duplicate {
         /// The job that holds the key.
@@ -118,6 +120,7 @@ impl fmt::Display for Error {
             Self::Storage { doing, source } => write!(f, "{doing}: {source}"),
             Self::UnknownJob(job) => write!(f, "there is no job {job}"),
             Self::UnknownBatch(batch) => write!(f, "there is no batch {batch}"),
+            Self::UnknownRecurring(id) => write!(f, "there is no recurring job `{id}`"),
             Self::Duplicate { holder, key } => {
                 write!(f, "job {holder} holds the unique key {key:?}; nothing was stored")
             }

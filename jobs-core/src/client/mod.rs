@@ -11,6 +11,7 @@ mod chain;
 mod coalesce;
 mod control;
 mod current;
+mod declared;
 mod drain;
 mod enqueue;
 mod enqueue_many;
@@ -22,6 +23,7 @@ mod limits;
 mod metadata;
 mod operation;
 mod parents;
+mod recurring;
 mod rules;
 mod settings;
 mod within;
@@ -43,6 +45,8 @@ pub use builder::ClientBuilder;
 pub use chain::{Partial, Then};
 pub use control::{ControlOperation, KindHandle, PauseOperation, QueueHandle};
 pub(crate) use current::carrying_scope;
+pub use declared::PruneRecurring;
+pub(crate) use declared::declare;
 pub use drain::Drain;
 pub use enqueue::Enqueue;
 pub use enqueue_many::{EnqueueMany, EnqueuedMany, Handles};
@@ -54,6 +58,9 @@ pub use limits::{LimitHandle, LimitOperation};
 pub(crate) use metadata::{handed_down, handing_down};
 pub use operation::{BulkOperation, Moved, Operation};
 pub use parents::AnyHandle;
+pub use recurring::{
+    PauseRecurring, Recurring, RecurringDraft, RecurringOperation, Trigger, Triggered,
+};
 
 type BoxFuture<'f, T> = Pin<Box<dyn Future<Output = T> + Send + 'f>>;
 

@@ -113,6 +113,8 @@ macro_rules! cause {
     };
 }
 
+pub(super) use cause;
+
 /// An operator's verb for one job, carried out when this is awaited.
 ///
 /// Fails with [`Error::UnknownJob`] or, if the verb does not apply to a job in the state that it was found

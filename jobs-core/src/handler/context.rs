@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::DataMap;
 use crate::client::Client;
 use crate::error::{Error, Result};
-use crate::job::{ARGS_LIMIT, ClaimId, JobId, Priority, WorkerId, encode_result};
+use crate::job::{ARGS_LIMIT, ClaimId, JobId, Occurrence, Priority, WorkerId, encode_result};
 use crate::lifecycle::Transition;
 use crate::storage::{ClaimedJob, Settlement, Storage, StorageHandle, Within};
 
@@ -136,6 +136,11 @@ impl JobContext {
             .options
             .as_deref()
             .map_or(&[], |options| &options.tags)
+    }
+
+    /// Which occurrence of a recurring job this is a run of; `None` for jobs that do not recur.
+    pub fn occurrence(&self) -> Option<&Occurrence> {
+        self.0.job.options.as_ref()?.occurrence.as_ref()
     }
 
     /// The number of this attempt, counted from 1. Snoozes, and runs whose worker died, do not count.
@@ -396,6 +401,7 @@ mod tests {
             arguments: &[],
             requires: Vec::new,
             retry_if: None,
+            recurring: &[],
             perform: |ctx| {
                 perform(&ENTRY, ctx, |_: serde::de::IgnoredAny, ctx| async move {
                     ctx.complete_within(&mut Noting::default()).await?;

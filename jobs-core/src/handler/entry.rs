@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{BoxFuture, JobContext, JobError, Requirement};
+use super::{BoxFuture, JobContext, JobError, RecurringEntry, Requirement};
 use crate::job::{Job, JobDefaults};
 use crate::lifecycle::Outcome;
 
@@ -30,6 +30,8 @@ pub struct JobEntry {
     pub requires: fn() -> Vec<Requirement>,
     /// Whether an error is worth a retry. Defaults to yes, always.
     pub retry_if: Option<fn(&JobError) -> bool>,
+    /// When it recurs, if it does.
+    pub recurring: &'static [RecurringEntry],
     /// Runs one job of the kind. The arguments are read from the context; errors of any sort are in
     /// the outcome; a panic goes through.
     pub perform: fn(JobContext) -> BoxFuture<'static, Outcome>,

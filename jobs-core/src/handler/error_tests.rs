@@ -13,6 +13,7 @@ const ENTRY: JobEntry = JobEntry {
     arguments: &[],
     requires: Vec::new,
     retry_if: None,
+    recurring: &[],
     perform: |_| Box::pin(std::future::pending()),
 };
 

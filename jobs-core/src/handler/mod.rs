@@ -17,6 +17,7 @@ mod error;
 pub mod expansion;
 mod panic;
 mod perform;
+mod recurring;
 mod registry;
 #[cfg(any(test, feature = "testing"))]
 mod test_context;
@@ -30,6 +31,7 @@ pub use entry::{Argument, EntryRef, JobEntry, JobFn};
 pub use error::{Directive, JobError};
 pub use panic::{Panic, catch_panic};
 pub use perform::{blocking, perform};
+pub use recurring::RecurringEntry;
 pub use registry::Registry;
 #[cfg(any(test, feature = "testing"))]
 pub use test_context::TestContext;

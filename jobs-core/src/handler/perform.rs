@@ -95,6 +95,7 @@ mod tests {
         arguments: &[],
         requires: Vec::new,
         retry_if: None,
+        recurring: &[],
         perform: |ctx| {
             perform(
                 &ENTRY,

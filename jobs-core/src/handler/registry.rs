@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::{DataMap, EntryRef, JobEntry};
+use super::{DataMap, EntryRef, JobEntry, RecurringEntry};
 use crate::error::{Error, Result};
 use crate::job::{check_kind, check_queue, check_tag};
 
@@ -67,6 +67,11 @@ impl Registry {
         &self.entries
     }
 
+    /// Everything that is declared to recur, sorted by kind.
+    pub fn recurring(&self) -> impl Iterator<Item = &'static RecurringEntry> + '_ {
+        self.entries.iter().flat_map(|entry| entry.recurring)
+    }
+
     /// Every name that [`find`](Self::find) finds: kinds and aliases, sorted.
     pub fn names(&self) -> Vec<&'static str> {
         let mut names: Vec<_> = self.by_name.keys().copied().collect();
@@ -84,8 +89,10 @@ fn problems(entries: &[&'static JobEntry], data: &DataMap) -> Vec<String> {
         ];
     }
     let mut problems = same_names(entries);
+    problems.extend(same_recurring(entries));
     for entry in entries {
         problems.extend(bad_names(entry));
+        problems.extend(entry.recurring.iter().flat_map(RecurringEntry::problems));
         problems.extend(missing_data(entry, data));
     }
     problems
@@ -104,15 +111,37 @@ fn same_names(entries: &[&'static JobEntry]) -> Vec<String> {
         .collect()
 }
 
+fn same_recurring(entries: &[&'static JobEntry]) -> Vec<String> {
+    let mut holders: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    for recurring in entries.iter().flat_map(|entry| entry.recurring) {
+        let places = holders.entry(recurring.id).or_default();
+        places.push(recurring.location().to_string());
+    }
+    let shared = holders.into_iter().filter(|(_, places)| places.len() > 1);
+    shared
+        .map(|(id, places)| {
+            format!(
+                "recurring job \"{id}\" {}: {}; give all but one another id, with `id = \"…\"`",
+                times(places.len()),
+                places.join(" and ")
+            )
+        })
+        .collect()
+}
+
+fn times(n: usize) -> String {
+    match n {
+        2 => "twice".to_owned(),
+        n => format!("{n} times"),
+    }
+}
+
 fn same_name(name: &str, holders: &[&JobEntry]) -> String {
     let places: Vec<_> = holders
         .iter()
         .map(|entry| entry.location().to_string())
         .collect();
-    let times = match places.len() {
-        2 => "twice".to_owned(),
-        n => format!("{n} times"),
-    };
+    let times = times(places.len());
     format!(
         "kind \"{name}\" {times}: {}; give all but one another name, with `name = \"…\"` (names and aliases count alike)",
         places.join(" and ")
@@ -161,6 +190,7 @@ mod tests {
             arguments: &[],
             requires: Vec::new,
             retry_if: None,
+            recurring: &[],
             perform: |_| Box::pin(std::future::pending()),
         }
     }

@@ -13,6 +13,7 @@ mod options;
 mod priority;
 mod queue_order;
 mod record;
+mod recurring;
 mod report;
 mod rules;
 mod spec;
@@ -32,6 +33,10 @@ pub use options::{Metadata, StoredOptions};
 pub use priority::Priority;
 pub use queue_order::QueueOrder;
 pub use record::{AttemptOutcome, AttemptRecord, EventRecord, JobRecord};
+pub use recurring::{
+    Deed, Occurrence, Origin, Overlap, RecurringPause, RecurringRecord, RecurringRun,
+    RecurringSpec, Timing,
+};
 pub use report::ErrorReport;
 pub use rules::{Condition, Input, OnConflict, Parent, ParentId, Rules, Unique, UniqueUntil};
 pub use spec::{Due, NewJob};

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::Backoff;
+use super::{Backoff, Occurrence};
 
 /// What one job was given when it was enqueued and that differs from its kind's declaration; stored
 /// with the job. An absent field means: as the kind declares it in the worker that runs the job.
@@ -31,6 +31,9 @@ pub struct StoredOptions {
     /// What else is known of it, by name, for handlers and for people.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub metadata: BTreeMap<String, Metadata>,
+    /// Which occurrence of a recurring job it is a run of.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub occurrence: Option<Occurrence>,
 }
 
 /// One value of a job's metadata.
@@ -53,6 +56,7 @@ impl StoredOptions {
             keep_for,
             tags,
             metadata,
+            occurrence,
         } = self;
         retries.is_none()
             && backoff.is_none()
@@ -60,5 +64,6 @@ impl StoredOptions {
             && keep_for.is_none()
             && tags.is_empty()
             && metadata.is_empty()
+            && occurrence.is_none()
     }
 }

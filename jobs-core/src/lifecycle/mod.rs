@@ -6,10 +6,12 @@
 
 mod decide;
 mod outcome;
+mod recurring;
 mod transition;
 
 pub use decide::{RetryPolicy, Standing, decide, in_words};
 pub use outcome::{Advice, Failure, Outcome, Success};
+pub use recurring::{Hold, RecurringChange};
 pub use transition::Transition;
 
 /// A job whose worker died this often while running it is Failed: it may be what kills them.

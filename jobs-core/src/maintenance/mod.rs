@@ -2,7 +2,9 @@
 //! once is harmless.
 
 mod rescuer;
+mod scheduler;
 mod upkeep;
 
 pub(crate) use rescuer::rescue_the_dead;
+pub(crate) use scheduler::fire_recurring;
 pub(crate) use upkeep::keep_up;

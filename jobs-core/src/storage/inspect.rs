@@ -6,7 +6,9 @@ use serde::Serialize;
 
 use super::{BatchRecord, ControlEvent, Controls, LimitRecord, Pause, WorkerInfo};
 use crate::error::Result;
-use crate::job::{AttemptRecord, BatchId, EventRecord, JobId, JobRecord, Parent, State};
+use crate::job::{
+    AttemptRecord, BatchId, EventRecord, JobId, JobRecord, Parent, RecurringRecord, State,
+};
 
 /// What people want to know of a storage. Nothing here is on the way of a job; nothing here may slow
 /// that way down.
@@ -55,6 +57,22 @@ pub trait Inspect: Send + Sync {
 
     /// Every limit that has been declared or set, by name.
     async fn limits(&self) -> Result<Vec<LimitRecord>> {
+        Err(super::missing("it"))
+    }
+
+    /// One recurring job.
+    async fn recurring(&self, id: &str) -> Result<Option<RecurringRecord>> {
+        let _ = id;
+        Err(super::missing("it"))
+    }
+
+    /// Recurring jobs by id, after the one named, at most so many.
+    async fn recurring_page(
+        &self,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<RecurringRecord>> {
+        let _ = (after, limit);
         Err(super::missing("it"))
     }
 

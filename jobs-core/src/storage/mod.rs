@@ -24,6 +24,7 @@ mod memory;
 mod observed;
 #[cfg(test)]
 pub(crate) mod probe;
+mod recurring;
 mod request;
 mod within;
 
@@ -35,6 +36,7 @@ use tokio::sync::broadcast;
 
 use crate::error::Result;
 use crate::job::{BatchId, ClaimId, JobId, LimitRule, NewJob, WorkerId};
+use crate::lifecycle::RecurringChange;
 
 pub use batch::{BatchRecord, NewBatch};
 pub use check::{check_limit, check_rules};
@@ -49,6 +51,9 @@ pub use inspect::{
 pub use limit::{LimitRecord, Start};
 pub use memory::MemoryStorage;
 pub(crate) use observed::RETRY_FOR;
+pub use recurring::{
+    Changed, Judgement, RecurringDue, RecurringRequest, judge, read_recurring,
+};
 pub use request::{
     Answer, Beat, ClaimRequest, Claimed, ClaimedJob, Command, Flush, HandedOver, Inserted, Orders,
     Presence, QueueShare, Refusal, Refused, RescueRequest, Rescued, Retention, Settlement, Verb,
@@ -277,6 +282,28 @@ pub trait Storage: Inspect + Any + Send + Sync + 'static {
     /// that it allows again, however long that has waited. A pause with an end is none from then on, by the
     /// storage's clock. Repeating it is harmless, but for another event.
     async fn control(&self, control: &Control) -> Result<()>;
+
+    /// The recurring jobs of these kinds whose [time](crate::job::RecurringRecord::look_at) has come, earliest
+    /// first. Reads nothing of the others.
+    async fn due_recurring(&self, request: &RecurringRequest) -> Result<RecurringDue> {
+        let _ = request;
+        Err(missing(self.name()))
+    }
+
+    /// Compares and sets: each change is made, with its jobs as by [`insert`](Self::insert), if the record has
+    /// the version that it was made from (or, where it is to be made, if there is none), and left undone
+    /// otherwise; all those that are made are made in one step, and an error leaves nothing changed. A
+    /// change whose result is there already counts as made, so that it can be repeated when the answer was
+    /// lost; its jobs are not stored again. Never waits for a record that another is changing. No id appears
+    /// twice in a request.
+    ///
+    /// A change that [holds](crate::lifecycle::Hold) for a job that is stored and not final stores what it
+    /// says for that, and no job. In which place that job is does not matter: it may run, wait for its
+    /// turn, for other jobs or for a limit.
+    async fn change_recurring(&self, changes: &[RecurringChange]) -> Result<Vec<Changed>> {
+        let _ = changes;
+        Err(missing(self.name()))
+    }
 
     /// Folds counters and does what else must happen every second. Cheap when there is nothing to do.
     /// What was settled before it is in [`Inspect::stats`] after it.

@@ -16,9 +16,10 @@ use super::{
     Answer, Beat, ClaimRequest, Claimed, Command, Control, Flush, HandedOver, Inserted, NewBatch,
     Orders, Presence, Refused, RescueRequest, Rescued, Retention, Start, StorageHandle, WorkerInfo,
 };
+use super::{Changed, RecurringDue, RecurringRequest};
 use crate::error::{Error, Result};
 use crate::job::{BatchId, ClaimId, JobId, LimitRule, NewJob, WorkerId};
-use crate::lifecycle::Transition;
+use crate::lifecycle::{RecurringChange, Transition};
 
 /// How long an insert is tried again by default.
 pub(crate) const RETRY_FOR: Duration = Duration::from_secs(5);
@@ -204,6 +205,26 @@ impl StorageHandle {
     pub async fn control(&self, control: &Control) -> Result<()> {
         self.through("control", 1, || (**self).control(control))
             .await
+    }
+
+    /// The recurring jobs that a scheduler has to look at.
+    pub async fn due_recurring(&self, request: &RecurringRequest) -> Result<RecurringDue> {
+        self.through("due_recurring", request.limit, || {
+            (**self).due_recurring(request)
+        })
+        .await
+    }
+
+    /// Changes recurring jobs; harmless to repeat.
+    pub(super) async fn change_recurring_once(
+        &self,
+        changes: &[RecurringChange],
+    ) -> Result<Vec<Changed>> {
+        let again = |error: &Error| error.is_transient().then_some(RETRY_FOR);
+        self.observe("change_recurring", changes.len(), again, || {
+            (**self).change_recurring(changes)
+        })
+        .await
     }
 
     /// Does what must happen every second.

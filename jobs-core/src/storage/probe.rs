@@ -13,10 +13,13 @@ use super::{
     Presence, QueueRecord, Refused, RescueRequest, Rescued, Retention, Start, StatRecord,
     StateCounts, Storage, Wake, WorkerInfo, WorkerRecord,
 };
+use super::{Changed, RecurringDue, RecurringRequest};
 use crate::error::{Error, Result};
 use crate::job::{
-    AttemptRecord, BatchId, EventRecord, JobId, JobRecord, LimitRule, NewJob, Parent, WorkerId,
+    AttemptRecord, BatchId, EventRecord, JobId, JobRecord, LimitRule, NewJob, Parent,
+    RecurringRecord, WorkerId,
 };
+use crate::lifecycle::RecurringChange;
 
 /// What happens to one statement.
 pub(crate) enum Fault {
@@ -205,6 +208,12 @@ impl Storage for Probe {
     async fn control(&self, control: &Control) -> Result<()> {
         self.0.memory.control(control).await
     }
+    async fn due_recurring(&self, request: &RecurringRequest) -> Result<RecurringDue> {
+        self.0.memory.due_recurring(request).await
+    }
+    async fn change_recurring(&self, changes: &[RecurringChange]) -> Result<Vec<Changed>> {
+        self.0.memory.change_recurring(changes).await
+    }
     async fn tick(&self) -> Result<()> {
         self.0.memory.tick().await
     }
@@ -265,6 +274,16 @@ impl Inspect for Probe {
     }
     async fn limits(&self) -> Result<Vec<LimitRecord>> {
         self.0.memory.limits().await
+    }
+    async fn recurring(&self, id: &str) -> Result<Option<RecurringRecord>> {
+        self.0.memory.recurring(id).await
+    }
+    async fn recurring_page(
+        &self,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<RecurringRecord>> {
+        self.0.memory.recurring_page(after, limit).await
     }
     async fn stats(&self, from: DateTime<Utc>, to: DateTime<Utc>) -> Result<Vec<StatRecord>> {
         self.0.memory.stats(from, to).await

@@ -11,8 +11,11 @@ use tokio::sync::broadcast;
 
 use crate::error::{Error, Result};
 use crate::job::{
-    AttemptRecord, BatchId, EventRecord, JobId, JobRecord, LimitRule, NewJob, Parent, WorkerId,
+    AttemptRecord, BatchId, EventRecord, JobId, JobRecord, LimitRule, NewJob, Parent,
+    RecurringRecord, WorkerId,
 };
+use crate::lifecycle::RecurringChange;
+use crate::storage::{Changed, RecurringDue, RecurringRequest};
 use crate::storage::{
     Answer, BatchRecord, Beat, ClaimRequest, Claimed, Command, Control, ControlEvent, Controls,
     Flush, Inserted, Inspect, JobFilter, JobPage, LimitRecord, NewBatch, Orders, Presence,
@@ -66,6 +69,8 @@ pub enum Method {
     Revoked,
     Command,
     Control,
+    DueRecurring,
+    ChangeRecurring,
     Tick,
     Retain,
     Migrate,
@@ -82,6 +87,8 @@ pub enum Method {
     Batch,
     Awaited,
     Limits,
+    Recurring,
+    RecurringPage,
     Stats,
 }
 
@@ -314,6 +321,16 @@ impl Storage for FaultyStorage {
         self.meet(Method::Control, call).await
     }
 
+    async fn due_recurring(&self, request: &RecurringRequest) -> Result<RecurringDue> {
+        let call = self.behind().due_recurring(request);
+        self.meet(Method::DueRecurring, call).await
+    }
+
+    async fn change_recurring(&self, changes: &[RecurringChange]) -> Result<Vec<Changed>> {
+        let call = self.behind().change_recurring(changes);
+        self.meet(Method::ChangeRecurring, call).await
+    }
+
     async fn tick(&self) -> Result<()> {
         self.meet(Method::Tick, self.behind().tick()).await
     }
@@ -391,6 +408,20 @@ impl Inspect for FaultyStorage {
 
     async fn limits(&self) -> Result<Vec<LimitRecord>> {
         self.meet(Method::Limits, self.behind().limits()).await
+    }
+
+    async fn recurring(&self, id: &str) -> Result<Option<RecurringRecord>> {
+        let call = self.behind().recurring(id);
+        self.meet(Method::Recurring, call).await
+    }
+
+    async fn recurring_page(
+        &self,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<RecurringRecord>> {
+        let call = self.behind().recurring_page(after, limit);
+        self.meet(Method::RecurringPage, call).await
     }
 
     async fn stats(&self, from: DateTime<Utc>, to: DateTime<Utc>) -> Result<Vec<StatRecord>> {

@@ -173,6 +173,13 @@ impl WorkerBuilder {
         self
     }
 
+    /// Whether this worker stores what its jobs declare to recur, and fires what recurs of the kinds that
+    /// it knows. Any number of workers may; one must. Defaults to true.
+    pub fn recurring(mut self, recurring: bool) -> Self {
+        self.config.recurring = recurring;
+        self
+    }
+
     /// Checks everything.
     ///
     /// # Errors

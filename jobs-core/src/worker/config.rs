@@ -16,6 +16,8 @@ pub(super) struct Config {
     pub(super) timeout: Option<Duration>,
     pub(super) retention: Retention,
     pub(super) liveness: Liveness,
+    /// Whether it declares and fires what recurs.
+    pub(super) recurring: bool,
 }
 
 /// How the living are told from the dead. The parts fit each other: a worker gives up its jobs
@@ -55,6 +57,7 @@ impl Default for Config {
             timeout: None,
             retention: Retention::default(),
             liveness: Liveness::default(),
+            recurring: true,
         }
     }
 }

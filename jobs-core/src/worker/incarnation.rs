@@ -16,10 +16,11 @@ use super::heartbeat::{Pulse, beat};
 use super::revocation;
 use super::running::Cancelled;
 use super::signals::StopSignal;
+use crate::client::declare;
 use crate::error::Result;
 use crate::job::WorkerId;
 use crate::lifecycle::RetryPolicy;
-use crate::maintenance::{keep_up, rescue_the_dead};
+use crate::maintenance::{fire_recurring, keep_up, rescue_the_dead};
 use crate::storage::{StorageHandle, Taker, WorkerInfo};
 
 /// How long a stopping worker tries to write down its last outcomes when the storage is away.
@@ -85,10 +86,14 @@ impl Worker {
     ///
     /// # Errors
     ///
-    /// Fails if the storage cannot be reached now, or if its tables are not of this version.
+    /// Fails if the storage cannot be reached now, or if its tables are not of this version, or if what a job
+    /// declares to recur cannot be stored.
     pub async fn start(self) -> Result<RunningWorker> {
         let Self(setup) = self;
         setup.storage.check_schema().await?;
+        if setup.config.recurring {
+            declare(&setup.client, &setup.registry).await?;
+        }
         let incarnation = Incarnation::start(&setup).await?;
         let stop = CancellationToken::new();
         let task = tokio::spawn(live(setup, incarnation, stop.clone()));
@@ -164,12 +169,17 @@ impl Incarnation {
         let liveness = crew.config.liveness;
         let storage = || crew.storage.clone();
         let rescuer = rescue_the_dead(storage(), id, liveness.death, liveness.watch, halt.clone());
-        let rounds = vec![
+        let mut rounds = vec![
             tokio::spawn(Dispatcher::new(Arc::clone(&crew), halt.clone()).run()),
             tokio::spawn(revocation::watch(Arc::clone(&crew), quiet.clone())),
             tokio::spawn(rescuer),
             tokio::spawn(keep_up(storage(), crew.config.retention, halt.clone())),
         ];
+        if crew.config.recurring {
+            let kinds = crew.registry.names().into_iter().map(str::to_owned);
+            let scheduler = fire_recurring(storage(), kinds.collect(), halt.clone());
+            rounds.push(tokio::spawn(scheduler));
+        }
         let heartbeat = tokio::spawn(beat(Arc::clone(&crew), quiet.clone()));
         let settler = tokio::spawn(Arc::clone(&crew.settler).run());
         let offer = Offer::make(&crew);

@@ -39,6 +39,7 @@ where
         arguments: &[],
         requires: Vec::new,
         retry_if: None,
+        recurring: &[],
         perform,
     }))
 }

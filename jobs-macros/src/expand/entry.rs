@@ -50,6 +50,7 @@ impl Expansion<'_> {
                 arguments: &[#(#arguments),*],
                 requires: #requires,
                 retry_if: #worth_it,
+                recurring: &[],
                 perform: #run,
             };
             #private::inventory::submit! { #private::EntryRef(&__ENTRY) }

@@ -17,6 +17,7 @@ mod inspect;
 mod limits;
 mod meter;
 mod parents;
+mod recurring;
 mod settle;
 mod stats;
 mod tables;
@@ -45,6 +46,9 @@ use crate::job::{
     AttemptRecord, BatchId, ClaimId, EventRecord, JobId, JobRecord, LimitRule, NewJob, Parent,
     ParentId, WorkerId,
 };
+use super::{Changed, RecurringDue, RecurringRequest};
+use crate::job::RecurringRecord;
+use crate::lifecycle::RecurringChange;
 use tables::Tables;
 
 /// How many hints a slow listener may be behind before it is told to look at everything.
@@ -253,6 +257,14 @@ impl Storage for MemoryStorage {
         Ok(())
     }
 
+    async fn due_recurring(&self, request: &RecurringRequest) -> Result<RecurringDue> {
+        Ok(self.with(|tables, now| tables.recurrings.due(request, now)))
+    }
+
+    async fn change_recurring(&self, changes: &[RecurringChange]) -> Result<Vec<Changed>> {
+        self.with(|tables, now| tables.change_recurring(changes, now))
+    }
+
     async fn tick(&self) -> Result<()> {
         self.with(|tables, now| {
             tables.remove_unsealed(now);
@@ -368,6 +380,18 @@ impl Inspect for MemoryStorage {
 
     async fn awaited(&self, id: JobId) -> Result<Vec<Parent>> {
         Ok(self.with(|tables, _| tables.awaited(id)))
+    }
+
+    async fn recurring(&self, id: &str) -> Result<Option<RecurringRecord>> {
+        Ok(self.with(|tables, _| tables.recurrings.get(id).cloned()))
+    }
+
+    async fn recurring_page(
+        &self,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<RecurringRecord>> {
+        Ok(self.with(|tables, _| tables.recurrings.page(after, limit)))
     }
 
     async fn stats(&self, from: DateTime<Utc>, to: DateTime<Utc>) -> Result<Vec<StatRecord>> {

@@ -11,6 +11,7 @@ use super::expiry::Expiry;
 use super::finished::Finished;
 use super::limits::Limits;
 use super::parents::Dependencies;
+use super::recurring::Recurrings;
 use super::stats::Stats;
 use super::tickets::{Spot, Tickets};
 use super::unique::Keys;
@@ -47,6 +48,7 @@ pub(super) struct Tables {
     /// The jobs that wait before limits, or for their time to do so; as `tickets`, to be counted.
     pub(super) blocked: Tickets,
     pub(super) stats: Stats,
+    pub(super) recurrings: Recurrings,
     /// For each pattern of several queues, which of them was served last.
     pub(super) served: HashMap<String, Arc<str>>,
     pub(super) latest: DateTime<Utc>,

@@ -9,7 +9,9 @@ use super::stage::{
     Hand, LATER, at_once, close, eventually, id_of, ids, job, jobs, record, state, store,
     store_one, store_some, succeed,
 };
-use crate::job::{Backoff, Due, JobId, Metadata, NewJob, Priority, State, StoredOptions};
+use crate::job::{
+    Backoff, Due, JobId, Metadata, NewJob, Occurrence, Priority, State, StoredOptions,
+};
 use crate::storage::{Inserted, StorageHandle};
 
 /// Texts that a storage might be tempted to tidy up.
@@ -148,6 +150,7 @@ pub async fn options_come_back(storage: StorageHandle) {
             keep_for: Some(Duration::from_secs(86_400)),
             tags: vec!["vip".into(), "eu.west:1".into()],
             metadata: [("tenant".into(), metadata)].into(),
+            occurrence: Some(Occurrence::new("nightly", chrono::DateTime::UNIX_EPOCH)),
         };
         let new = NewJob {
             options: options.clone(),

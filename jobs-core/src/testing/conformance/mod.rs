@@ -37,6 +37,7 @@ pub mod next_due;
 pub mod parents;
 pub mod race;
 pub mod rates;
+pub mod recurring;
 pub mod rescue;
 pub mod retain;
 pub mod retire;
