@@ -32,6 +32,7 @@ mod lanes;
 mod memory;
 mod migrate;
 mod pool;
+mod recurring;
 mod retain;
 mod rules;
 mod schema;
@@ -53,15 +54,18 @@ use std::time::Duration;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use jobs_core::Result;
+use jobs_core::job::RecurringRecord;
 use jobs_core::job::{
     AttemptRecord, BatchId, ClaimId, EventRecord, JobId, JobRecord, NewJob, Parent, WorkerId,
 };
+use jobs_core::lifecycle::RecurringChange;
 use jobs_core::storage::{
     Answer, BatchRecord, Beat, ClaimRequest, Claimed, Command, Control, ControlEvent, Controls,
     Flush, HandedOver, Inserted, Inspect, JobFilter, JobPage, NewBatch, Orders, Presence,
     QueueRecord, Refused, RescueRequest, Rescued, Retention, StatRecord, StateCounts, Storage,
     Wake, WorkerInfo, WorkerRecord,
 };
+use jobs_core::storage::{Changed, RecurringDue, RecurringRequest};
 use tokio::sync::broadcast;
 
 use store::Store;
@@ -192,6 +196,14 @@ impl Storage for PgStorage {
         control::control(&self.store, control).await
     }
 
+    async fn due_recurring(&self, request: &RecurringRequest) -> Result<RecurringDue> {
+        recurring::due(&self.store, request).await
+    }
+
+    async fn change_recurring(&self, changes: &[RecurringChange]) -> Result<Vec<Changed>> {
+        recurring::change(self, changes).await
+    }
+
     async fn tick(&self) -> Result<()> {
         tick::tick(&self.store).await
     }
@@ -261,6 +273,18 @@ impl Inspect for PgStorage {
 
     async fn awaited(&self, id: JobId) -> Result<Vec<Parent>> {
         inspect::awaited(&self.store, id).await
+    }
+
+    async fn recurring(&self, id: &str) -> Result<Option<RecurringRecord>> {
+        recurring::one(&self.store, id).await
+    }
+
+    async fn recurring_page(
+        &self,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<RecurringRecord>> {
+        recurring::page(&self.store, after, limit).await
     }
 
     async fn stats(&self, from: DateTime<Utc>, to: DateTime<Utc>) -> Result<Vec<StatRecord>> {

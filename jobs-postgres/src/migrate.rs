@@ -14,7 +14,7 @@ use crate::schema::Schema;
 use crate::store::{MINUTES, Store};
 
 /// Every migration there is; its version is its place, counted from 1.
-const MIGRATIONS: [(&str, &str); 9] = [
+const MIGRATIONS: [(&str, &str); 10] = [
     ("0001_tables", include_str!("migrations/0001_tables.sql")),
     ("0002_upkeep", include_str!("migrations/0002_upkeep.sql")),
     (
@@ -33,6 +33,10 @@ const MIGRATIONS: [(&str, &str); 9] = [
     ),
     ("0008_batches", include_str!("migrations/0008_batches.sql")),
     ("0009_removal", include_str!("migrations/0009_removal.sql")),
+    (
+        "0010_recurring",
+        include_str!("migrations/0010_recurring.sql"),
+    ),
 ];
 
 /// The version of the tables that this code works with.

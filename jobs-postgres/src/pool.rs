@@ -224,6 +224,13 @@ impl Lease<'_> {
         Ok(())
     }
 
+    /// The connection, with a transaction open: whoever sends something himself. If what he sends is not
+    /// answered, the connection is closed.
+    pub(crate) fn transaction(&mut self) -> &mut PgConnection {
+        self.sound = false;
+        self.connection()
+    }
+
     /// Ends a transaction in which a statement failed, so that the connection can be used again.
     pub(crate) async fn rollback(&mut self, doing: &str) -> Result<(), Failure> {
         self.script(doing, "rollback".into()).await?;

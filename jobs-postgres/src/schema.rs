@@ -129,6 +129,13 @@ statements! {
     notify
     presences
     queues
+    recurring
+    recurring_due
+    recurring_lock
+    recurring_page
+    recurring_put
+    recurring_remove
+    recurring_unfinished
     refused
     register
     release_started

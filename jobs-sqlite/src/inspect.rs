@@ -7,6 +7,7 @@ use sqlx::sqlite::SqliteRow;
 use uuid::Uuid;
 
 use jobs_core::Result;
+use jobs_core::job::RecurringRecord;
 use jobs_core::job::{
     AttemptOutcome, AttemptRecord, BatchId, EventRecord, JobId, JobRecord, Parent, Priority, State,
 };
@@ -304,6 +305,18 @@ impl Inspect for SqliteStorage {
     async fn awaited(&self, id: JobId) -> Result<Vec<Parent>> {
         let query = self.0.queries.inspect_awaited.query().bind(id.as_uuid());
         all!(self, query, rules::awaited, "reading what a job waits for")
+    }
+
+    async fn recurring(&self, id: &str) -> Result<Option<RecurringRecord>> {
+        self.read_recurring(id).await
+    }
+
+    async fn recurring_page(
+        &self,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<RecurringRecord>> {
+        self.read_recurring_page(after, limit).await
     }
 
     async fn stats(&self, from: DateTime<Utc>, to: DateTime<Utc>) -> Result<Vec<StatRecord>> {

@@ -35,6 +35,7 @@ mod insert;
 mod inspect;
 mod migrate;
 mod queries;
+mod recurring;
 mod rescue;
 mod retain;
 mod rules;
@@ -56,12 +57,14 @@ use tokio::sync::{Notify, broadcast};
 
 use jobs_core::Result;
 use jobs_core::job::{BatchId, JobId, NewJob, WorkerId};
+use jobs_core::lifecycle::RecurringChange;
 use jobs_core::storage::{
     Answer, Beat, ClaimRequest, Claimed, Command, Control, Flush, Inserted, NewBatch, Orders,
     Presence, Refused, RescueRequest, Rescued, Retention, Storage, Wake, WorkerInfo, check_rules,
 };
 
 use claim::Turns;
+use jobs_core::storage::{Changed, RecurringDue, RecurringRequest};
 use queries::Queries;
 use writer::{Doing, Durability, Writer};
 
@@ -197,6 +200,14 @@ impl Storage for SqliteStorage {
 
     async fn control(&self, control: &Control) -> Result<()> {
         self.tell(control).await
+    }
+
+    async fn due_recurring(&self, request: &RecurringRequest) -> Result<RecurringDue> {
+        self.look_up_due(request).await
+    }
+
+    async fn change_recurring(&self, changes: &[RecurringChange]) -> Result<Vec<Changed>> {
+        self.change_all(changes).await
     }
 
     async fn tick(&self) -> Result<()> {

@@ -14,6 +14,7 @@ use crate::writer::Durability;
 pub(crate) const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0001_tables.sql"),
     include_str!("migrations/0002_rules.sql"),
+    include_str!("migrations/0003_recurring.sql"),
 ];
 
 /// The version of the tables that this crate works with.

@@ -148,6 +148,14 @@ queries! {
     pending
     presences
     ready
+    recurring
+    recurring_due
+    recurring_next
+    recurring_page
+    recurring_put
+    recurring_remove
+    recurring_unfinished
+    recurring_versions
     register
     release
     rescue

@@ -129,8 +129,6 @@ pub struct Operation {
     cause: Cause,
 }
 
-pub(super) use cause;
-
 cause!(Operation);
 
 /// Where an operator found a job, and where it stands now.

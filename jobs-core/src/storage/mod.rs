@@ -51,9 +51,7 @@ pub use inspect::{
 pub use limit::{LimitRecord, Start};
 pub use memory::MemoryStorage;
 pub(crate) use observed::RETRY_FOR;
-pub use recurring::{
-    Changed, Judgement, RecurringDue, RecurringRequest, judge, read_recurring,
-};
+pub use recurring::{Changed, Judgement, RecurringDue, RecurringRequest, judge, read_recurring};
 pub use request::{
     Answer, Beat, ClaimRequest, Claimed, ClaimedJob, Command, Flush, HandedOver, Inserted, Orders,
     Presence, QueueShare, Refusal, Refused, RescueRequest, Rescued, Retention, Settlement, Verb,

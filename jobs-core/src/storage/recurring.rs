@@ -59,6 +59,17 @@ pub struct Judgement<'c> {
     pub jobs: &'c [NewJob],
 }
 
+impl Judgement<'_> {
+    /// Nothing, because somebody else is changing the record.
+    pub const fn stale() -> Self {
+        Self {
+            answer: Changed::Stale,
+            write: None,
+            jobs: &[],
+        }
+    }
+}
+
 /// Says what a storage does about a change, where it has found a record of this version under its id, or
 /// none, and where it knows which jobs are stored and not final.
 pub fn judge(

@@ -15,13 +15,13 @@ use crate::job::{
     RecurringRecord, WorkerId,
 };
 use crate::lifecycle::RecurringChange;
-use crate::storage::{Changed, RecurringDue, RecurringRequest};
 use crate::storage::{
     Answer, BatchRecord, Beat, ClaimRequest, Claimed, Command, Control, ControlEvent, Controls,
     Flush, Inserted, Inspect, JobFilter, JobPage, LimitRecord, NewBatch, Orders, Presence,
     QueueRecord, Refused, RescueRequest, Rescued, Retention, Start, StatRecord, StateCounts,
     Storage, StorageHandle, Wake, WorkerInfo, WorkerRecord,
 };
+use crate::storage::{Changed, RecurringDue, RecurringRequest};
 
 /// What may befall a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -40,14 +40,14 @@ use super::{
     Presence, QueueRecord, Refused, RescueRequest, Rescued, Retention, Start, StatRecord,
     StateCounts, Storage, Wake, WorkerInfo, WorkerRecord,
 };
+use super::{Changed, RecurringDue, RecurringRequest};
 use crate::clock::{Clock, SystemClock};
 use crate::error::Result;
+use crate::job::RecurringRecord;
 use crate::job::{
     AttemptRecord, BatchId, ClaimId, EventRecord, JobId, JobRecord, LimitRule, NewJob, Parent,
     ParentId, WorkerId,
 };
-use super::{Changed, RecurringDue, RecurringRequest};
-use crate::job::RecurringRecord;
 use crate::lifecycle::RecurringChange;
 use tables::Tables;
 

@@ -80,13 +80,16 @@ impl Tables {
         changes: &[RecurringChange],
         now: DateTime<Utc>,
     ) -> Result<Vec<Changed>> {
-        let judge = |change| {
-            let found = self.recurrings.get(&change.id);
-            let found = found.map(|record| record.version);
-            judge(change, found, |job| self.is_unfinished(job))
-        };
-        let judged: Vec<_> = changes.iter().map(judge).collect();
-        let jobs: Vec<_> = judged.iter().flat_map(|judgement| judgement.jobs).cloned().collect();
+        let version = |id| self.recurrings.get(id).map(|record| record.version);
+        let judged: Vec<_> = changes
+            .iter()
+            .map(|change| judge(change, version(&change.id), |job| self.is_unfinished(job)))
+            .collect();
+        let jobs: Vec<_> = judged
+            .iter()
+            .flat_map(|judgement| judgement.jobs)
+            .cloned()
+            .collect();
         self.insert(&jobs, now)?;
         for (change, judgement) in changes.iter().zip(&judged) {
             if let Some(record) = judgement.write {

@@ -276,6 +276,7 @@ macro_rules! __conformance_list {
                 a_waiting_child_is_not_rescheduled
                 removing_a_failed_parent_ends_the_waiting
                 of_verbs_and_ends_at_once_one_wins
+            }
             recurring {
                 a_record_comes_back_as_it_was_given
                 a_run_is_stored_with_its_occurrence
@@ -286,6 +287,7 @@ macro_rules! __conformance_list {
                 a_request_makes_what_it_can
                 many_schedulers_fire_once
                 an_error_changes_nothing
+                a_queued_run_waits_for_the_one_before
                 a_run_holds_the_next_wherever_it_is
                 what_is_final_holds_nothing
                 a_held_occurrence_is_passed_over

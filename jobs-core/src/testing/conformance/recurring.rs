@@ -6,8 +6,10 @@ use std::slice;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::stage::{Hand, LATER, at_once, fail, job, order, record, retry, store, succeed};
+use crate::error::Error;
 use crate::job::{
-    Deed, Due, JobId, NewJob, Occurrence, Overlap, RecurringRecord, RecurringSpec, State, Timing,
+    Condition, Deed, Due, JobId, NewJob, Occurrence, Overlap, Parent, ParentId, RecurringRecord,
+    RecurringSpec, Rules, State, Timing,
 };
 use crate::lifecycle::RecurringChange;
 use crate::storage::{Changed, JobFilter, RecurringDue, RecurringRequest, StorageHandle, Verb};
@@ -290,17 +292,54 @@ pub async fn many_schedulers_fire_once(storage: StorageHandle) {
 pub async fn an_error_changes_nothing(storage: StorageHandle) {
     let before = put(&storage, "a", spec("* * * * *")).await;
     let mut bad = fire(&storage, &before);
-    bad.jobs[0].args = "no JSON".into();
-    bad.jobs[0].kind = "x".repeat(100_000).into();
-    bad.jobs[0].options.tags = vec!["a\0b".into()];
-    let good = overdue(&storage, "b", spec("* * * * *"));
-    if storage.change_recurring(vec![good, bad]).await.is_ok() {
-        // A storage that takes anything has nothing to undo.
-        return;
-    }
+    let unknown = JobId::new();
+    bad.jobs[0].rules = Some(Box::new(Rules {
+        parents: vec![Parent {
+            of: ParentId::Job(unknown),
+            on: Condition::Any,
+        }],
+        ..Rules::default()
+    }));
+    let good = [
+        overdue(&storage, "b", spec("* * * * *")),
+        fire(&storage, &put(&storage, "c", spec("* * * * *")).await),
+    ];
+    let changes: Vec<_> = good.into_iter().chain([bad]).collect();
+    // The storage itself: its handle forgets parents that are unknown.
+    let answer = (*storage).change_recurring(&changes).await;
+    let refused = matches!(&answer, Err(Error::UnknownJob(job)) if *job == unknown);
+    assert!(refused, "{answer:?}");
     assert_eq!(known(&storage, "a").await.version, before.version);
     assert!(get(&storage, "b").await.is_none());
     assert_eq!(runs(&storage).await, 0);
+    assert_eq!(change_all(&storage, changes).await, [Changed::Done; 3]);
+    assert_eq!(runs(&storage).await, 2);
+}
+
+/// With `queue`, a run waits until the one before it is final, and runs then.
+pub async fn a_queued_run_waits_for_the_one_before(storage: StorageHandle) {
+    let hand = Hand::hire(&storage).await;
+    let mut queued = spec("* * * * *");
+    queued.overlap = Overlap::Queue;
+    queued.misfire.misfire = jobs_cron::Misfire::All;
+    queued.misfire.cap = 3;
+    let before = put(&storage, "a", queued).await;
+    let fired = fire(&storage, &before);
+    let ids: Vec<_> = fired.jobs.iter().map(|job| job.id).collect();
+    assert_eq!(ids.len(), 3);
+    assert_eq!(change(&storage, fired).await, Changed::Done);
+    let more = trigger(&storage, &known(&storage, "a").await);
+    let last = more.jobs[0].id;
+    assert_eq!(change(&storage, more).await, Changed::Done);
+    let ends = [fail(), succeed(), succeed()];
+    for (id, end) in ids.into_iter().zip(ends) {
+        assert_eq!(record(&storage, last).await.state, State::Awaiting);
+        let run = hand.take_one("recurs").await;
+        assert_eq!(run.id, id, "in the order of the occurrences");
+        hand.finds_nothing("recurs").await;
+        hand.end(&run, end).await;
+    }
+    assert_eq!(hand.take_one("recurs").await.id, last);
 }
 
 /// With `skip`, an occurrence does not run while the run before it is not final, wherever that is.

@@ -1,0 +1,190 @@
+//! What recurs.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use sqlx::{Row, SqliteConnection};
+use uuid::Uuid;
+
+use jobs_core::Result;
+use jobs_core::job::{NewJob, RecurringRecord};
+use jobs_core::lifecycle::RecurringChange;
+use jobs_core::storage::{
+    Changed, Judgement, RecurringDue, RecurringRequest, judge, read_recurring,
+};
+
+use crate::SqliteStorage;
+use crate::clock;
+use crate::encode::{self, Hex};
+use crate::fault::{self, Fault};
+use crate::insert::{NewRows, store_ruled};
+use crate::queries::Queries;
+use crate::rules;
+use crate::wake::Hints;
+use crate::writer::Durability;
+
+impl SqliteStorage {
+    pub(crate) async fn look_up_due(&self, request: &RecurringRequest) -> Result<RecurringDue> {
+        let read = self.read_due(request).await;
+        read.map_err(|fault| fault.during("looking for what recurs"))
+    }
+
+    async fn read_due(&self, request: &RecurringRequest) -> fault::Result<RecurringDue> {
+        let queries = &self.0.queries;
+        let now = clock::now();
+        let kinds = encode::rows(request.kinds.iter())?;
+        let after = request.after.as_ref();
+        let (at, id) = after.map_or((i64::MIN, ""), |(at, id)| (encode::micros(*at), id));
+        let due = queries.recurring_due.query().bind(now).bind(at);
+        let due = due.bind(id.to_owned()).bind(kinds.clone());
+        let due = due.bind(i64::try_from(request.limit).unwrap_or(i64::MAX));
+        let rows = due.fetch_all(self.pool()).await?;
+        let next = queries.recurring_next.query().bind(now).bind(kinds);
+        let next = next.fetch_optional(self.pool()).await?;
+        Ok(RecurringDue {
+            now: encode::time(now),
+            records: rows.iter().filter_map(record).collect(),
+            next: next.map(|row| encode::time(row.get(0))),
+        })
+    }
+
+    pub(crate) async fn change_all(&self, changes: &[RecurringChange]) -> Result<Vec<Changed>> {
+        if changes.is_empty() {
+            return Ok(Vec::new());
+        }
+        let changes: Arc<[RecurringChange]> = changes.into();
+        let wakes = self.0.wakes.clone();
+        let answer = self.0.writer.run(
+            Durability::Full,
+            move |tx, queries| {
+                let changes = Arc::clone(&changes);
+                Box::pin(async move { change(tx, queries, &changes).await })
+            },
+            move |(_, hints): &(Vec<Changed>, Hints)| hints.send(&wakes),
+        );
+        let answer = answer.await;
+        answer
+            .map(|(answers, _)| answers)
+            .map_err(|fault| fault.during("changing what recurs"))
+    }
+
+    pub(crate) async fn read_recurring(&self, id: &str) -> Result<Option<RecurringRecord>> {
+        let query = self.0.queries.recurring.query().bind(id.to_owned());
+        let row = query.fetch_optional(self.pool()).await;
+        let row = row.map_err(|error| Fault::from(error).during("reading what recurs"))?;
+        Ok(row.and_then(|row| read_recurring(id, row.get(0))))
+    }
+
+    pub(crate) async fn read_recurring_page(
+        &self,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<RecurringRecord>> {
+        let query = self.0.queries.recurring_page.query();
+        let query = query.bind(after.unwrap_or_default().to_owned());
+        let query = query.bind(i64::try_from(limit).unwrap_or(i64::MAX));
+        let rows = query.fetch_all(self.pool()).await;
+        let rows = rows.map_err(|error| Fault::from(error).during("listing what recurs"))?;
+        Ok(rows.iter().filter_map(record).collect())
+    }
+}
+
+fn record(row: &sqlx::sqlite::SqliteRow) -> Option<RecurringRecord> {
+    read_recurring(row.get(0), row.get(1))
+}
+
+/// There is one writer: what is compared here cannot change before it is set.
+async fn change(
+    tx: &mut SqliteConnection,
+    queries: &Queries,
+    changes: &[RecurringChange],
+) -> fault::Result<(Vec<Changed>, Hints)> {
+    let judged = judge_all(tx, queries, changes).await?;
+    let jobs: Vec<NewJob> = judged
+        .iter()
+        .flat_map(|judgement| judgement.jobs)
+        .cloned()
+        .collect();
+    let hints = store(tx, queries, &jobs).await?;
+    let written = changes
+        .iter()
+        .zip(&judged)
+        .filter_map(|(change, judgement)| Some((&*change.id, judgement.write?)));
+    let (mut put, mut gone) = (Vec::new(), Vec::new());
+    for (id, record) in written {
+        match record {
+            Some(record) => put.push(row(id, record)?),
+            None => gone.push(id),
+        }
+    }
+    if !put.is_empty() {
+        let put = queries.recurring_put.query().bind(encode::rows(put)?);
+        put.execute(&mut *tx).await?;
+    }
+    if !gone.is_empty() {
+        let remove = queries.recurring_remove.query().bind(encode::rows(gone)?);
+        remove.execute(tx).await?;
+    }
+    let answers = judged.iter().map(|judgement| judgement.answer);
+    Ok((answers.collect(), hints))
+}
+
+async fn judge_all<'c>(
+    tx: &mut SqliteConnection,
+    queries: &Queries,
+    changes: &'c [RecurringChange],
+) -> fault::Result<Vec<Judgement<'c>>> {
+    let ids = encode::rows(changes.iter().map(|change| &*change.id))?;
+    let rows = queries.recurring_versions.query().bind(ids);
+    let rows = rows.fetch_all(&mut *tx).await?;
+    let versions: HashMap<String, Uuid> = rows
+        .iter()
+        .map(|row| (row.get(0), row.get::<Uuid, _>(1)))
+        .collect();
+    let holds = changes.iter().filter_map(|change| change.hold.as_ref());
+    let jobs: Vec<Uuid> = holds.map(|hold| hold.job.as_uuid()).collect();
+    let mut unfinished = HashSet::new();
+    if !jobs.is_empty() {
+        let query = queries.recurring_unfinished.query();
+        let rows = query.bind(encode::ids(jobs)?).fetch_all(tx).await?;
+        unfinished.extend(rows.iter().map(|row| row.get::<Uuid, _>(0)));
+    }
+    let judge = |change: &'c RecurringChange| {
+        let found = versions.get(&change.id).copied();
+        judge(change, found, |job| unfinished.contains(&job.as_uuid()))
+    };
+    Ok(changes.iter().map(judge).collect())
+}
+
+async fn store(
+    tx: &mut SqliteConnection,
+    queries: &Queries,
+    jobs: &[NewJob],
+) -> fault::Result<Hints> {
+    if jobs.is_empty() {
+        return Ok(Hints::default());
+    }
+    if rules::needs_room(jobs) {
+        let (told, hints) = store_ruled(tx, queries, jobs).await?;
+        told.map_err(Fault::Told)?;
+        return Ok(hints);
+    }
+    let mut hints = Hints::default();
+    jobs.iter().for_each(|job| hints.jobs(&job.queue));
+    NewRows::new(jobs)?.store(queries, tx).await?;
+    Ok(hints)
+}
+
+/// [id, version, kind, look_at, record]
+type Cells<'r> = (&'r str, Hex, &'r str, Option<i64>, String);
+
+fn row<'r>(id: &'r str, record: &'r RecurringRecord) -> fault::Result<Cells<'r>> {
+    let text = serde_json::to_string(record);
+    Ok((
+        id,
+        Hex(record.version),
+        &record.spec.kind,
+        record.look_at().map(encode::micros),
+        text.map_err(|error| Fault::Refused(error.to_string()))?,
+    ))
+}
