@@ -115,14 +115,23 @@ impl QueueOrder {
     /// worker serve what it does not serve, or leave what it does.
     #[must_use]
     pub fn led_by(&self, other: &Self) -> Self {
-        let is_ours = |pattern: &QueuePattern| self.patterns().any(|own| own.includes(pattern));
-        let led = other.queues.iter().filter(|(pattern, _)| is_ours(pattern));
-        let mut queues: Vec<_> = led.cloned().collect();
-        for (own, weight) in &self.queues {
-            if queues.iter().all(|(pattern, _)| pattern != own) {
-                queues.push((own.clone(), *weight));
+        let mut queues: Vec<(QueuePattern, u32)> = Vec::new();
+        let mut add = |pattern: &QueuePattern, weight| {
+            if queues.iter().all(|(known, _)| known != pattern) {
+                queues.push((pattern.clone(), weight));
+            }
+        };
+        for (pattern, weight) in &other.queues {
+            if self.patterns().any(|own| own.includes(pattern)) {
+                add(pattern, *weight);
+            } else {
+                let parts = self.patterns().filter(|own| pattern.includes(own));
+                parts.for_each(|own| add(own, *weight));
             }
         }
+        self.queues
+            .iter()
+            .for_each(|(own, weight)| add(own, *weight));
         let weighted = other.weighted;
         Self { queues, weighted }
     }
@@ -209,7 +218,8 @@ mod tests {
             led(&["mail.*", "c"], &["c", "mail.bulk", "mail"]),
             "c, mail.bulk, mail.*"
         );
-        assert_eq!(led(&["a"], &["*"]), "a");
+        assert_eq!(led(&["a", "b"], &["*"]), "a, b");
+        assert_eq!(led(&["c", "mail.a"], &["mail.*", "c"]), "mail.a, c");
         let shares = QueueOrder::weighted([("a", 2), ("x", 9), ("b", 5)]).unwrap();
         let own = QueueOrder::weighted([("a", 1), ("b", 1), ("c", 3)]).unwrap();
         assert_eq!(own.led_by(&shares).to_string(), "a 2, b 5, c 3");

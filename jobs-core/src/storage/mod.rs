@@ -237,7 +237,8 @@ pub trait Storage: Inspect + Any + Send + Sync + 'static {
         Err(missing(self.name()))
     }
 
-    /// Makes a worker known. Repeating it is harmless, and does not bring back the dead.
+    /// Makes a worker known, or what it says of itself now. Repeating it is harmless, and does not bring back
+    /// the dead.
     async fn register(&self, worker: &WorkerInfo) -> Result<()>;
 
     /// Says that a worker lives, and learns what has become of its claims: gives back to their queues

@@ -3,14 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::caps::Caps;
 use super::config::{Config, Liveness};
 use super::crew::Setup;
-use super::incarnation::{RunningWorker, Worker};
-use super::queues::Queues;
+use super::incarnation::Worker;
+use super::running_worker::RunningWorker;
+use super::serving::Serving;
 use crate::client::Client;
 use crate::error::{Error, Result};
 use crate::handler::{DataMap, JobEntry, Registry};
-use crate::job::Backoff;
+use crate::job::{Backoff, QueueOrder};
 use crate::storage::{Retention, StorageHandle};
 
 /// Sets up a [`Worker`]. What is wrong is said by [`build`](Self::build), all of it at once.
@@ -19,7 +21,8 @@ use crate::storage::{Retention, StorageHandle};
 pub struct WorkerBuilder {
     storage: StorageHandle,
     client: Option<Client>,
-    queues: Queues,
+    order: QueueOrder,
+    caps: Caps,
     jobs: Option<Vec<&'static JobEntry>>,
     data: DataMap,
     config: Config,
@@ -31,7 +34,8 @@ impl WorkerBuilder {
         Self {
             storage,
             client: None,
-            queues: Queues::default(),
+            order: QueueOrder::all(),
+            caps: Caps::default(),
             jobs: None,
             data: DataMap::new(),
             config: Config::default(),
@@ -48,9 +52,9 @@ impl WorkerBuilder {
     /// Serves these queues, in this order: one is served while all before it are empty. A name may end
     /// in `*` (`mail.*`). Defaults to all queues, the most urgent jobs first and the queues in turn.
     pub fn queues<N: Into<String>>(mut self, names: impl IntoIterator<Item = N>) -> Self {
-        let queues = Queues::strict(names);
-        if let Some(queues) = self.note(queues) {
-            self.queues = queues;
+        let order = QueueOrder::strict(names);
+        if let Some(order) = self.note(order) {
+            self.order = order;
         }
         self
     }
@@ -61,9 +65,9 @@ impl WorkerBuilder {
         mut self,
         weights: impl IntoIterator<Item = (N, u32)>,
     ) -> Self {
-        let queues = Queues::weighted(weights);
-        if let Some(queues) = self.note(queues) {
-            self.queues = queues;
+        let order = QueueOrder::weighted(weights);
+        if let Some(order) = self.note(order) {
+            self.order = order;
         }
         self
     }
@@ -75,6 +79,16 @@ impl WorkerBuilder {
                 .push("a worker of concurrency 0 would run nothing: give at least 1".into());
         }
         self.config.concurrency = jobs;
+        self
+    }
+
+    /// Runs so many jobs of a queue at once, or of all queues that a pattern (`mail.*`) matches together, in
+    /// this worker; other queues have the rest. May be given for several; a queue counts to the first that
+    /// matches it. Defaults to [`concurrency`](Self::concurrency). Where the worker serves the queue only by
+    /// a wider pattern, the queue comes before the others of that pattern.
+    pub fn queue_concurrency(mut self, queue: impl Into<String>, jobs: usize) -> Self {
+        let added = self.caps.add(queue.into(), jobs);
+        self.note(added);
         self
     }
 
@@ -184,12 +198,15 @@ impl WorkerBuilder {
     ///
     /// # Errors
     ///
-    /// [`Error::Setup`], naming everything that is wrong: queues, a concurrency of 0, jobs that are
+    /// [`Error::Setup`], naming everything that is wrong: queues, a concurrency of 0 or of a queue
+    /// that is not served, jobs that are
     /// declared twice or lack a `Data<T>`, no jobs at all.
     pub fn build(mut self) -> Result<Worker> {
         let jobs = self.jobs.take().unwrap_or_else(Registry::linked);
         let registry = Registry::build(jobs, &self.data);
         let registry = self.note(registry);
+        let served = self.caps.check(&self.order);
+        self.note(served);
         let Some(registry) = registry.filter(|_| self.problems.is_empty()) else {
             return Err(Error::Setup(self.problems.join("\n")));
         };
@@ -199,7 +216,7 @@ impl WorkerBuilder {
         Ok(Worker::new(Setup {
             storage: self.storage,
             config: Arc::new(self.config),
-            queues: Arc::new(self.queues),
+            serving: Arc::new(Serving::new(self.order, self.caps)),
             registry: Arc::new(registry),
             client,
             data: Arc::new(self.data),

@@ -12,14 +12,14 @@ use super::config::Config;
 use super::dispatcher::Appetite;
 use super::held::{Held, Taken};
 use super::ledger::Ledger;
-use super::queues::Queues;
 use super::running::Running;
+use super::serving::Serving;
 use super::settler::Settler;
 use crate::client::Client;
 use crate::handler::{DataMap, Registry, WorkerScope};
 use crate::job::{ClaimId, WorkerId};
 use crate::lifecycle::{Outcome, RetryPolicy, Standing, Transition, decide};
-use crate::storage::{ClaimRequest, ClaimedJob, QueueShare, Settlement, StorageHandle};
+use crate::storage::{ClaimRequest, ClaimedJob, QueueShare, Settlement, StorageHandle, WorkerInfo};
 
 /// How many unknown kinds are excluded from claims at most; jobs of others are given back each time.
 const MOST_UNKNOWN: usize = 1_000;
@@ -29,7 +29,7 @@ pub(super) struct Crew {
     pub(super) id: WorkerId,
     pub(super) storage: StorageHandle,
     pub(super) config: Arc<Config>,
-    pub(super) queues: Arc<Queues>,
+    pub(super) serving: Arc<Serving>,
     pub(super) registry: Arc<Registry>,
     pub(super) scope: Arc<WorkerScope>,
     pub(super) client: Client,
@@ -59,7 +59,7 @@ struct Unknown {
 pub(super) struct Setup {
     pub(super) storage: StorageHandle,
     pub(super) config: Arc<Config>,
-    pub(super) queues: Arc<Queues>,
+    pub(super) serving: Arc<Serving>,
     pub(super) registry: Arc<Registry>,
     pub(super) client: Client,
     pub(super) data: Arc<DataMap>,
@@ -84,7 +84,7 @@ impl Crew {
         let Setup {
             storage,
             config,
-            queues,
+            serving,
             registry,
             client,
             data,
@@ -94,11 +94,11 @@ impl Crew {
         let scope = WorkerScope::new(id, storage.clone(), client.clone(), data);
         Self {
             id,
-            held: Held::new(config.concurrency),
+            held: Held::new(config.concurrency, serving.caps()),
             scope: Arc::new(scope),
             storage,
             config,
-            queues,
+            serving,
             registry,
             client,
             ledger,
@@ -118,10 +118,26 @@ impl Crew {
     }
 
     pub(super) fn serves(&self, queue: &str) -> bool {
-        self.queues
-            .patterns()
-            .iter()
-            .any(|pattern| pattern.matches(queue))
+        self.serving.now().serves(queue)
+    }
+
+    /// What this worker says of itself.
+    pub(super) fn info(&self) -> WorkerInfo {
+        let host = std::fs::read_to_string("/proc/sys/kernel/hostname")
+            .ok()
+            .or_else(|| std::env::var("HOSTNAME").ok())
+            .or_else(|| std::env::var("COMPUTERNAME").ok());
+        let mut info = WorkerInfo::new(self.id);
+        info.host = host.unwrap_or_default().trim().to_owned();
+        info.queues = self.serving.names();
+        info.kinds = self
+            .registry
+            .names()
+            .into_iter()
+            .map(str::to_owned)
+            .collect();
+        info.concurrency = self.config.concurrency;
+        info
     }
 
     pub(super) fn claim_request(
@@ -143,7 +159,8 @@ impl Crew {
 
     /// A request that only looks; it takes nothing.
     pub(super) fn claim_request_for_looking(&self) -> ClaimRequest {
-        let shares = self.queues.remainder(1, || 0.5);
+        let rooms = self.held.caps().iter().map(|_| 1).collect::<Vec<_>>();
+        let shares = self.serving.now().remainder(1, &rooms, || 0.5);
         self.claim_request(ClaimId::new(), 0, shares)
     }
 

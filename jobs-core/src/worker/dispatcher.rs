@@ -18,10 +18,11 @@ use tracing::{debug, warn};
 use super::crew::Crew;
 use super::held::Taken;
 use super::prefetch::Prefetch;
+use super::queues::Queues;
 use super::running::Cancelled;
 use crate::error::Result;
 use crate::lifecycle::Outcome;
-use crate::storage::{Claimed, QueueShare, Wake};
+use crate::storage::{Claimed, ClaimedJob, QueueShare, Wake};
 
 /// How many jobs one claim asks for at most.
 const MOST: usize = 1_000;
@@ -45,6 +46,8 @@ pub(super) struct Appetite {
     hungry: AtomicBool,
     /// The queues were empty when last looked at: jobs that are stored now may come straight here.
     pub(super) dry: AtomicBool,
+    /// There may be more to be had of a queue that had no room under its cap.
+    cap_hungry: AtomicBool,
     /// "Little" is this many.
     low_water: AtomicUsize,
     /// Jobs that have ended since the start.
@@ -69,6 +72,13 @@ impl Appetite {
         }
     }
 
+    /// A job has ended of a queue of which only some may run at once.
+    pub(super) fn cap_has_room(&self) {
+        if self.cap_hungry.swap(false, Ordering::AcqRel) {
+            self.notify.notify_one();
+        }
+    }
+
     /// A slot became free.
     pub(super) fn slot_free(&self) {
         if self.hungry.swap(false, Ordering::AcqRel) {
@@ -84,6 +94,8 @@ pub(super) struct Dispatcher {
     prefetch: Prefetch,
     /// There may be due jobs that were not taken yet.
     more: bool,
+    /// Some queue was given all that there is room for under its cap.
+    capped: bool,
     /// When to look again although nobody gave a hint.
     look_at: Instant,
     /// The next due time was asked for since the queues ran dry.
@@ -101,6 +113,7 @@ impl Dispatcher {
             stop,
             prefetch: Prefetch::new(now, slots),
             more: true,
+            capped: false,
             look_at: now,
             asked: false,
             turn: 0,
@@ -113,6 +126,7 @@ impl Dispatcher {
         let mut wake = self.crew.storage.wake();
         while !self.stop.is_cancelled() {
             if self.more
+                && !self.crew.serving.is_quiet()
                 && let room @ 1.. = self.room()
             {
                 self.fill(room).await;
@@ -148,26 +162,37 @@ impl Dispatcher {
 
     async fn fill(&mut self, room: usize) {
         self.crew.appetite.dry.store(false, Ordering::Release);
-        let shares = self.crew.queues.shares(room, fastrand::f64);
-        let got = match self.claim(room, shares).await {
+        let queues = self.crew.serving.now();
+        self.capped = false;
+        let rooms = self.rooms();
+        let shares = queues.shares(room, &rooms, fastrand::f64);
+        let got = match self.claim(&queues, room, shares, &rooms).await {
             Ok(got) => got,
             Err(error) => return self.claim_failed(&error).await,
         };
-        self.more = got >= room;
-        if got < room && self.crew.queues.has_shares() {
-            let left = room - got;
-            let rest = self.crew.queues.remainder(left, fastrand::f64);
-            match self.claim(left, rest).await {
-                Ok(got) => self.more = got >= left,
+        let mut more = got >= room;
+        if got < room && queues.has_shares() {
+            let (left, rooms) = (room - got, self.rooms());
+            let rest = queues.remainder(left, &rooms, fastrand::f64);
+            match self.claim(&queues, left, rest, &rooms).await {
+                Ok(got) => more = got >= left,
                 Err(error) => return self.claim_failed(&error).await,
             }
         }
+        self.more = more || !Arc::ptr_eq(&queues, &self.crew.serving.now());
         self.pause = Duration::ZERO;
         self.asked = false;
         if !self.more {
             self.crew.appetite.dry.store(true, Ordering::Release);
             self.look_at = Instant::now() + jittered(self.crew.config.poll_interval);
         }
+    }
+
+    /// How many jobs to ask for of the queues of each cap.
+    fn rooms(&self) -> Vec<usize> {
+        // First say that we want to know, then look: as in `room`.
+        self.crew.appetite.cap_hungry.store(true, Ordering::Release);
+        self.crew.held.rooms(self.prefetch.target())
     }
 
     async fn claim_failed(&mut self, error: &crate::Error) {
@@ -177,9 +202,15 @@ impl Dispatcher {
         tokio::select! { () = pause => {}, () = self.stop.cancelled() => {} }
     }
 
-    async fn claim(&mut self, limit: usize, queues: Vec<QueueShare>) -> Result<usize> {
+    async fn claim(
+        &mut self,
+        queues: &Queues,
+        limit: usize,
+        shares: Vec<QueueShare>,
+        rooms: &[usize],
+    ) -> Result<usize> {
         let claim = self.crew.ledger.ask();
-        let request = self.crew.claim_request(claim, limit, queues);
+        let request = self.crew.claim_request(claim, limit, shares);
         let answer = self.crew.storage.claim(&request).await;
         let mut claimed = match answer {
             Ok(claimed) => claimed,
@@ -193,9 +224,10 @@ impl Dispatcher {
         self.crew.ledger.got(claim, got);
         self.prefetch
             .weigh(got, jobs.iter().map(|job| job.args.len()).sum());
+        self.capped |= self.is_capped(&jobs, rooms);
         let taken = Instant::now();
-        let queues = jobs.iter().map(|job| &*job.queue);
-        let ranks = self.crew.queues.ranks(queues, &mut self.turn);
+        let names = jobs.iter().map(|job| &*job.queue);
+        let ranks = queues.ranks(names, &mut self.turn);
         let jobs = jobs.into_iter().map(|job| Taken { job, claim, taken });
         let known = ranks
             .into_iter()
@@ -203,8 +235,19 @@ impl Dispatcher {
             .filter(|(_, taken)| self.crew.knows(taken));
         let known: Vec<_> = known.collect();
         self.crew.start_runners(self.crew.held.put(known));
-        self.release_paused(&claimed);
+        self.heed(&claimed);
         Ok(got)
+    }
+
+    /// Whether a queue got all that there was room for under its cap: then there may be more of it.
+    fn is_capped(&self, jobs: &[ClaimedJob], rooms: &[usize]) -> bool {
+        let mut left = rooms.to_vec();
+        if !left.is_empty() {
+            let caps = self.crew.held.caps();
+            let counted = jobs.iter().filter_map(|job| caps.of(&job.queue));
+            counted.for_each(|cap| left[cap] = left[cap].saturating_sub(1));
+        }
+        left.contains(&0)
     }
 
     /// Waits for a reason to look again.
@@ -222,12 +265,24 @@ impl Dispatcher {
         } else {
             until
         };
-        let stop = self.stop.clone();
+        let (crew, stop) = (Arc::clone(&self.crew), self.stop.clone());
+        // Asked for before looking, so that one that ends in between is noticed.
+        let runner_ended = crew.runner_ended.notified();
+        tokio::pin!(runner_ended);
+        let quiet = crew.serving.is_quiet();
+        if quiet {
+            runner_ended.as_mut().enable();
+            if crew.held.is_empty() {
+                crew.serving.is_idle();
+            }
+        }
         tokio::select! {
             biased;
             () = stop.cancelled() => {}
             hint = wake.recv() => self.hints(hint, wake).await,
-            () = self.crew.appetite.notify.notified() => {}
+            () = self.crew.appetite.notify.notified() => self.more |= self.capped,
+            () = self.crew.serving.changed.notified() => self.told().await,
+            () = runner_ended, if quiet => {}
             () = tokio::time::sleep_until(until.into()) => self.timer(dry).await,
         }
     }
@@ -286,14 +341,27 @@ impl Dispatcher {
         if look_for_pauses {
             let request = self.crew.claim_request_for_looking();
             match self.crew.storage.claim(&request).await {
-                Ok(claimed) => self.release_paused(&claimed),
+                Ok(claimed) => self.heed(&claimed),
                 Err(error) => debug!(%error, "which queues are paused is not known yet"),
             }
         }
     }
 
-    /// Gives back what must not start, by what a claim has said.
-    fn release_paused(&self, told: &Claimed) {
+    /// The worker was told something by its handle.
+    async fn told(&mut self) {
+        self.more = true;
+        let queues = self.crew.serving.now();
+        let held = &self.crew.held;
+        let others = held.take_if(|taken| !queues.serves(&taken.job.queue));
+        self.release(others, "its queue is not served here any more");
+        if let Err(error) = self.crew.storage.register(&self.crew.info()).await {
+            debug!(%error, "others do not see which queues this worker serves now");
+        }
+    }
+
+    /// Does as a claim has said: takes over the order of queues, gives back what must not start.
+    fn heed(&mut self, told: &Claimed) {
+        self.more |= self.crew.serving.heed(told.order.as_ref());
         if !told.paused.is_empty() {
             let paused = |queue: &str| told.paused.iter().any(|paused| paused.matches(queue));
             let jobs = self.crew.held.take_if(|taken| paused(&taken.job.queue));

@@ -51,6 +51,16 @@ impl Drop for Risk<'_> {
     }
 }
 
+/// Lets the next job of a queue run of which only some may run at once, however this one ends.
+struct Counted<'a>(&'a Crew, usize);
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.0.held.cap_has_room(self.1);
+        self.0.appetite.cap_has_room();
+    }
+}
+
 impl Crew {
     /// Starts runners for jobs that are held.
     pub(super) fn start_runners(self: &Arc<Self>, runners: usize) {
@@ -91,6 +101,8 @@ impl Crew {
     }
 
     async fn run_job(&self, mut taken: Taken) {
+        let cap = self.held.caps().of(&taken.job.queue);
+        let _counted = cap.map(|cap| Counted(self, cap));
         if taken.job.rules.is_some()
             && let Err(outcome) = self.make_ready(&mut taken).await
         {

@@ -25,10 +25,15 @@ impl Crew {
     /// Whether this worker has nothing better to do: its queues were empty when it last looked, so that
     /// nobody is overtaken but those who store jobs at this very moment.
     fn would_take(&self, jobs: &[NewJob]) -> bool {
-        let takes =
-            |job: &NewJob| self.serves(&job.queue) && self.registry.find(&job.kind).is_some();
+        // What only some may run of at once waits its turn.
+        let caps = self.held.caps();
+        let takes = |job: &NewJob| {
+            let known = self.registry.find(&job.kind).is_some();
+            known && self.serves(&job.queue) && caps.of(&job.queue).is_none()
+        };
         self.appetite.dry.load(Ordering::Acquire)
             && !self.is_lost()
+            && !self.serving.is_quiet()
             && !self.settler.is_full()
             && jobs.iter().all(takes)
             && self.held.reserve(jobs.len())

@@ -9,6 +9,7 @@ use std::collections::BinaryHeap;
 use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
+use super::caps::{Cap, Caps};
 use crate::job::ClaimId;
 use crate::lifecycle::{LOST_LIMIT, is_last_chance};
 use crate::storage::ClaimedJob;
@@ -36,6 +37,8 @@ struct Ranked {
     rank: usize,
     priority: i16,
     seq: u64,
+    /// Which cap its queue counts to.
+    cap: Option<usize>,
     taken: Taken,
 }
 
@@ -76,18 +79,34 @@ struct State {
     at_risk: bool,
     /// Others like it: they wait here for its end, and not in a slot, where they would keep others out.
     apart: Vec<Ranked>,
+    /// For each cap, how many of its jobs run, and those that wait for them: here, not in a slot.
+    capped: Vec<Capped>,
+}
+
+#[derive(Debug, Default)]
+struct Capped {
+    running: usize,
+    waiting: BinaryHeap<Ranked>,
 }
 
 impl State {
-    fn pop(&mut self) -> Option<Ranked> {
+    fn pop(&mut self, caps: &Caps) -> Option<Ranked> {
         while let Some(ranked) = self.jobs.pop() {
-            if !ranked.taken.is_on_its_last_chance() {
-                return Some(ranked);
+            if let Some(cap) = ranked.cap
+                && self.capped[cap].running >= caps.get(cap)
+            {
+                self.capped[cap].waiting.push(ranked);
+                continue;
             }
-            if !std::mem::replace(&mut self.at_risk, true) {
-                return Some(ranked);
+            let risk = ranked.taken.is_on_its_last_chance();
+            if risk && std::mem::replace(&mut self.at_risk, true) {
+                self.apart.push(ranked);
+                continue;
             }
-            self.apart.push(ranked);
+            if let Some(cap) = ranked.cap {
+                self.capped[cap].running += 1;
+            }
+            return Some(ranked);
         }
         None
     }
@@ -97,6 +116,7 @@ impl State {
 #[derive(Debug)]
 pub(super) struct Held {
     slots: usize,
+    caps: Caps,
     state: Mutex<State>,
 }
 
@@ -109,10 +129,48 @@ pub(super) enum Next {
 }
 
 impl Held {
-    pub(super) fn new(slots: usize) -> Self {
+    pub(super) fn new(slots: usize, caps: Caps) -> Self {
+        let mut state = State::default();
+        state.capped.resize_with(caps.iter().len(), Capped::default);
         Self {
             slots,
-            state: Mutex::default(),
+            caps,
+            state: Mutex::new(state),
+        }
+    }
+
+    pub(super) fn caps(&self) -> &Caps {
+        &self.caps
+    }
+
+    /// How many more jobs of the queues of each cap to take, if `spare` are held beyond the slots of all.
+    pub(super) fn rooms(&self, spare: usize) -> Vec<usize> {
+        if self.caps.iter().len() == 0 {
+            return Vec::new();
+        }
+        let state = self.lock();
+        let mut taken: Vec<_> = state
+            .capped
+            .iter()
+            .map(|capped| capped.running + capped.waiting.len())
+            .collect();
+        let elsewhere = state.jobs.iter().chain(&state.apart);
+        elsewhere
+            .filter_map(|ranked| ranked.cap)
+            .for_each(|cap| taken[cap] += 1);
+        let room = |(cap, taken): (&Cap, usize)| {
+            let spare = spare.saturating_mul(cap.jobs) / self.slots.max(1);
+            cap.jobs.saturating_add(spare).saturating_sub(taken)
+        };
+        self.caps.iter().zip(taken).map(room).collect()
+    }
+
+    /// A job has ended that counted to this cap: another may run, which the caller, a runner, takes next.
+    pub(super) fn cap_has_room(&self, cap: usize) {
+        let mut state = self.lock();
+        state.capped[cap].running -= 1;
+        if let Some(next) = state.capped[cap].waiting.pop() {
+            state.jobs.push(next);
         }
     }
 
@@ -143,11 +201,13 @@ impl Held {
         let mut state = self.lock();
         for (rank, taken) in jobs {
             let (priority, seq) = (taken.job.priority.get(), state.seq);
+            let cap = self.caps.of(&taken.job.queue);
             state.seq += 1;
             state.jobs.push(Ranked {
                 rank,
                 priority,
                 seq,
+                cap,
                 taken,
             });
         }
@@ -168,7 +228,11 @@ impl Held {
 
     pub(super) fn next(&self) -> Next {
         let mut state = self.lock();
-        let next = if state.closed { None } else { state.pop() };
+        let next = if state.closed {
+            None
+        } else {
+            state.pop(&self.caps)
+        };
         match next {
             Some(ranked) => Next::Run(Box::new(ranked.taken), state.jobs.len()),
             None => {
@@ -204,8 +268,8 @@ impl Held {
         self.lock().closed
     }
 
-    /// Jobs held, and slots that are free. Those that wait apart take no part in this, unless they are
-    /// so many that no more should be claimed.
+    /// Jobs held, and slots that are free. Those that wait apart or for room under their cap take no part in
+    /// this, unless they are so many that no more should be claimed.
     pub(super) fn len_and_free(&self) -> (usize, usize) {
         let state = self.lock();
         let too_many = state.apart.len().saturating_sub(MOST_APART);
@@ -213,6 +277,15 @@ impl Held {
             state.jobs.len() + too_many,
             self.slots.saturating_sub(state.runners + state.reserved),
         )
+    }
+
+    /// Whether nothing is held, runs, or is on its way here.
+    pub(super) fn is_empty(&self) -> bool {
+        let state = self.lock();
+        let waits = |capped: &Capped| !capped.waiting.is_empty();
+        let waiting = !state.jobs.is_empty() || !state.apart.is_empty();
+        let coming = state.runners + state.reserved > 0;
+        !coming && !waiting && !state.capped.iter().any(waits)
     }
 
     /// How many runners there are.
@@ -225,144 +298,39 @@ impl Held {
         let mut state = self.lock();
         let apart = state.apart.extract_if(.., |ranked| unwanted(&ranked.taken));
         let mut out: Vec<_> = apart.collect();
-        if state.jobs.iter().any(|ranked| unwanted(&ranked.taken)) {
-            let mut all = std::mem::take(&mut state.jobs).into_vec();
-            out.extend(all.extract_if(.., |ranked| unwanted(&ranked.taken)));
-            state.jobs = all.into();
+        for capped in &mut state.capped {
+            take_from(&mut capped.waiting, &mut unwanted, &mut out);
         }
+        take_from(&mut state.jobs, &mut unwanted, &mut out);
         out.into_iter().map(|ranked| ranked.taken).collect()
     }
 
-    /// Takes out what has been held for longer than `patience` while every slot is busy: another
-    /// worker may have a free one.
+    /// Takes out what has been held for longer than `patience` while every slot is busy, or every one that
+    /// its queue may have: another worker may have a free one.
     pub(super) fn take_stale(&self, now: Instant, patience: Duration) -> Vec<Taken> {
-        if self.len_and_free().1 > 0 {
-            return Vec::new();
+        let is_stale = |taken: &Taken| now.saturating_duration_since(taken.taken) > patience;
+        if self.len_and_free().1 == 0 {
+            return self.take_if(is_stale);
         }
-        self.take_if(|taken| now.saturating_duration_since(taken.taken) > patience)
+        let mut out = Vec::new();
+        for capped in &mut self.lock().capped {
+            take_from(&mut capped.waiting, &mut { is_stale }, &mut out);
+        }
+        out.into_iter().map(|ranked| ranked.taken).collect()
+    }
+}
+
+fn take_from(
+    jobs: &mut BinaryHeap<Ranked>,
+    unwanted: &mut impl FnMut(&Taken) -> bool,
+    out: &mut Vec<Ranked>,
+) {
+    if jobs.iter().any(|ranked| unwanted(&ranked.taken)) {
+        let mut all = std::mem::take(jobs).into_vec();
+        out.extend(all.extract_if(.., |ranked| unwanted(&ranked.taken)));
+        *jobs = all.into();
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::job::{JobId, Priority};
-
-    fn taken(priority: i16, queue: &str) -> Taken {
-        let job = ClaimedJob {
-            id: JobId::new(),
-            kind: "k".into(),
-            args: String::new(),
-            queue: queue.into(),
-            priority: Priority::new(priority),
-            options: None,
-            rules: None,
-            attempt: 0,
-            lost: 0,
-            run: 0,
-            due_at: chrono::Utc::now(),
-        };
-        Taken {
-            job,
-            claim: ClaimId::new(),
-            taken: Instant::now(),
-        }
-    }
-
-    fn order(held: &Held) -> Vec<i16> {
-        std::iter::from_fn(|| match held.next() {
-            Next::Run(taken, _) => Some(taken.job.priority.get()),
-            Next::End => None,
-        })
-        .collect()
-    }
-
-    #[test]
-    fn earlier_queues_and_smaller_priorities_come_first() {
-        let held = Held::new(1);
-        let started = held.put([(1, taken(-9, "b")), (0, taken(5, "a")), (0, taken(1, "a"))]);
-        assert_eq!(started, 1);
-        assert_eq!(order(&held), [1, 5, -9]);
-    }
-
-    #[test]
-    fn equal_ones_stay_in_order() {
-        let held = Held::new(1);
-        let jobs: Vec<_> = (0..50).map(|_| taken(0, "a")).collect();
-        let ids: Vec<_> = jobs.iter().map(|taken| taken.job.id).collect();
-        held.put(jobs.into_iter().map(|taken| (0, taken)));
-        let mut got = Vec::new();
-        while let Next::Run(taken, _) = held.next() {
-            got.push(taken.job.id);
-        }
-        assert_eq!(got, ids);
-    }
-
-    #[test]
-    fn there_are_never_more_runners_than_slots() {
-        let held = Held::new(2);
-        assert_eq!(held.put((0..5).map(|_| (0, taken(0, "a")))), 2);
-        assert_eq!(held.put([(0, taken(0, "a"))]), 0);
-        assert_eq!(held.len_and_free(), (6, 0));
-        assert_eq!(order(&held).len(), 6);
-        assert_eq!(held.len_and_free(), (0, 1));
-    }
-
-    #[test]
-    fn closed_means_nothing_starts_until_reopened() {
-        let held = Held::new(2);
-        held.set_closed(true);
-        assert_eq!(held.put([(0, taken(0, "a"))]), 0);
-        assert_eq!(held.set_closed(false), 1);
-        assert_eq!(order(&held).len(), 1);
-    }
-
-    fn lost(times: u32) -> Taken {
-        let mut lost = taken(0, "a");
-        lost.job.lost = times;
-        lost
-    }
-
-    #[test]
-    fn of_those_on_their_last_chance_one_runs_and_keeps_nobody_else_waiting() {
-        let held = Held::new(3);
-        let jobs = [lost(2), lost(2), lost(2), lost(1), lost(0)];
-        let ids = jobs.each_ref().map(|taken| taken.job.id);
-        assert_eq!(held.put(jobs.map(|taken| (0, taken))), 3);
-        let take = || match held.next() {
-            Next::Run(taken, _) => Some(taken.job.id),
-            Next::End => None,
-        };
-        assert_eq!([take(), take(), take()], [0, 3, 4].map(|n| Some(ids[n])));
-        assert_eq!(held.len_and_free(), (0, 0));
-        // The runners of the other two find nothing, and their slots are free.
-        assert_eq!([take(), take()], [None, None]);
-        assert_eq!(held.len_and_free(), (0, 2));
-        held.risk_is_over();
-        assert_eq!(take(), Some(ids[1]));
-        // What waits apart can be taken out like everything else.
-        held.put([(0, lost(2))]);
-        assert_eq!(take(), None);
-        assert_eq!(held.take_if(|_| true).len(), 2);
-        held.risk_is_over();
-        assert_eq!(take(), None);
-    }
-
-    #[test]
-    fn so_many_may_wait_apart() {
-        let held = Held::new(2);
-        held.put((0..MOST_APART + 3).map(|_| (0, lost(2))));
-        assert!(matches!(held.next(), Next::Run(..)));
-        assert!(matches!(held.next(), Next::End));
-        assert_eq!(held.len_and_free(), (2, 1));
-    }
-
-    #[test]
-    fn unwanted_jobs_can_be_taken_out() {
-        let held = Held::new(1);
-        held.put([(0, taken(0, "a")), (0, taken(0, "b"))]);
-        let out = held.take_if(|taken| &*taken.job.queue == "a");
-        assert_eq!(out.len(), 1);
-        assert_eq!(held.len_and_free().0, 1);
-    }
-}
+mod tests;

@@ -15,13 +15,14 @@ use super::handover::Offer;
 use super::heartbeat::{Pulse, beat};
 use super::revocation;
 use super::running::Cancelled;
+use super::running_worker::RunningWorker;
 use super::signals::StopSignal;
 use crate::client::declare;
 use crate::error::Result;
 use crate::job::WorkerId;
 use crate::lifecycle::RetryPolicy;
 use crate::maintenance::{fire_recurring, keep_up, rescue_the_dead};
-use crate::storage::{StorageHandle, Taker, WorkerInfo};
+use crate::storage::{StorageHandle, Taker};
 
 /// How long a stopping worker tries to write down its last outcomes when the storage is away.
 const LAST_WORDS: Duration = Duration::from_secs(10);
@@ -96,30 +97,9 @@ impl Worker {
         }
         let incarnation = Incarnation::start(&setup).await?;
         let stop = CancellationToken::new();
+        let serving = Arc::clone(&setup.serving);
         let task = tokio::spawn(live(setup, incarnation, stop.clone()));
-        Ok(RunningWorker {
-            stop,
-            task: Some(task),
-        })
-    }
-}
-
-/// A worker that runs in the background. Dropping it lets it run on; [`stop`](Self::stop) ends it.
-#[derive(Debug)]
-pub struct RunningWorker {
-    stop: CancellationToken,
-    task: Option<JoinHandle<()>>,
-}
-
-impl RunningWorker {
-    /// Stops cleanly, and returns when nothing runs any more.
-    pub async fn stop(mut self) {
-        self.stop.cancel();
-        if let Some(task) = self.task.take()
-            && let Err(error) = task.await
-        {
-            tracing::error!(%error, "a worker ended early");
-        }
+        Ok(RunningWorker::new(serving, stop, task))
     }
 }
 
@@ -163,7 +143,7 @@ impl Incarnation {
     async fn start(setup: &Setup) -> Result<Self> {
         let id = WorkerId::new();
         let crew = Arc::new(Crew::new(setup, id));
-        crew.storage.register(&info(setup, id)).await?;
+        crew.storage.register(&crew.info()).await?;
         info!(worker = %id, storage = crew.storage.name(), "worker started");
         let (halt, quiet) = (CancellationToken::new(), CancellationToken::new());
         let liveness = crew.config.liveness;
@@ -256,24 +236,6 @@ impl Incarnation {
             Err(_) => warn!(worker = %crew.id, "worker stopped without a goodbye"),
         }
     }
-}
-
-fn info(setup: &Setup, id: WorkerId) -> WorkerInfo {
-    let host = std::fs::read_to_string("/proc/sys/kernel/hostname")
-        .ok()
-        .or_else(|| std::env::var("HOSTNAME").ok())
-        .or_else(|| std::env::var("COMPUTERNAME").ok());
-    let mut info = WorkerInfo::new(id);
-    info.host = host.unwrap_or_default().trim().to_owned();
-    info.queues = setup.queues.names();
-    info.kinds = setup
-        .registry
-        .names()
-        .into_iter()
-        .map(str::to_owned)
-        .collect();
-    info.concurrency = setup.config.concurrency;
-    info
 }
 
 /// Waits until no runner is left; answers whether that came about in time.

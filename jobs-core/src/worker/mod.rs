@@ -6,6 +6,7 @@
 //! `Crew`, which is one incarnation: a worker that others took for dead starts over with a new one.
 
 mod builder;
+mod caps;
 mod config;
 mod crew;
 mod dispatcher;
@@ -20,8 +21,11 @@ mod queues;
 mod readiness;
 mod revocation;
 mod running;
+mod running_worker;
+mod serving;
 mod settler;
 mod signals;
 
 pub use builder::WorkerBuilder;
-pub use incarnation::{RunningWorker, Worker};
+pub use incarnation::Worker;
+pub use running_worker::RunningWorker;

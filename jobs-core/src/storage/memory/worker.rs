@@ -13,8 +13,8 @@ const DIED: &str = "its worker died while running it";
 
 impl Tables {
     pub(super) fn register(&mut self, info: &WorkerInfo, now: DateTime<Utc>) {
-        // Repeated, it changes nothing: above all, it does not bring back the dead.
-        self.workers.entry(info.id).or_insert_with(|| Worker {
+        // Repeated, it says what has changed; it does not bring back the dead.
+        let worker = self.workers.entry(info.id).or_insert_with(|| Worker {
             info: info.clone(),
             started_at: now,
             beat_at: now,
@@ -23,6 +23,9 @@ impl Tables {
             suspect: None,
             claims: BTreeSet::new(),
         });
+        if worker.dead_at.is_none() {
+            worker.info = info.clone();
+        }
     }
 
     pub(super) fn beat(&mut self, beat: &Beat, now: DateTime<Utc>) -> Orders {

@@ -28,9 +28,15 @@ pub async fn registering_twice_is_harmless(storage: StorageHandle) {
     let run = hand.take_one("a").await;
     hand.beat(&[run.claim]).await;
     let before = hand.last_beat().await;
-    let info = WorkerInfo::new(hand.id);
+    let mut info = WorkerInfo::new(hand.id);
+    info.queues = vec!["b".into()];
     storage.register(&info).await.expect("register");
     assert_eq!(hand.last_beat().await, before);
+    let workers = storage.workers().await.expect("workers");
+    assert_eq!(
+        workers[0].info.queues, info.queues,
+        "it may serve others by now"
+    );
     assert_eq!(storage.presences().await.expect("presences").len(), 1);
     hand.end(&run, succeed()).await;
 }
