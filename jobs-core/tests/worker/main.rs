@@ -7,5 +7,6 @@ mod logs;
 mod losing;
 mod order;
 mod outcomes;
+mod serving;
 mod setup;
 mod stopping;
