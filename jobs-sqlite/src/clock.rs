@@ -16,6 +16,7 @@ use crate::SqliteStorage;
 use crate::encode;
 use crate::fault;
 use crate::queries::Queries;
+use crate::rules::Step;
 use crate::wake::Hints;
 use crate::writer::Durability;
 
@@ -110,7 +111,11 @@ async fn step_back(tx: &mut SqliteConnection, queries: &Queries) -> fault::Resul
         .await?;
     let due = queries.clock_due.query().bind(ids.clone()).bind(now);
     due.execute(&mut *tx).await?;
-    queries.ticket.query().bind(ids).execute(&mut *tx).await?;
+    let tickets = queries.ticket_now.query().bind(ids);
+    tickets.execute(&mut *tx).await?;
+    let mut step = Step::new(&mut *tx, queries, now);
+    step.ripen(latest.saturating_add(STEP)).await?;
+    hints.add(step.finish().await?);
     queries.clock_back.query().bind(now).execute(tx).await?;
     Ok(hints)
 }

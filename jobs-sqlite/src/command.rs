@@ -329,14 +329,14 @@ impl Changes {
         }
         let mut step = Step::new(tx, queries, now);
         step.forget_parents(&self.alone).await?;
-        let tx = &mut *step.tx;
         if !self.changes.is_empty() {
             // A ticket is found by what the body says, so it goes first.
-            let ids = encode::rows(self.changes.iter().map(|change| change.0))?;
-            queries.untie.query().bind(ids).execute(&mut *tx).await?;
+            let moved: Vec<Uuid> = self.changes.iter().map(|change| change.0.0).collect();
+            step.lift(&moved).await?;
             let changes = queries.command.query().bind(encode::rows(&self.changes)?);
-            changes.execute(&mut *tx).await?;
+            changes.execute(&mut *step.tx).await?;
         }
+        let tx = &mut *step.tx;
         let left = self.left.iter().map(|state| (state.as_str(), -1));
         leave(&mut *tx, queries, left).await?;
         self.counted.write(&mut *tx, queries, now).await?;

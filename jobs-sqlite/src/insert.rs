@@ -43,17 +43,22 @@ impl NewRows {
         })
     }
 
-    /// Stores them; answers which were there before, by their places in the request.
+    /// Stores them; answers which were there before, by their places in the request. None: nothing was
+    /// stored, because queues have limits.
     pub(crate) async fn store(
         &self,
         queries: &Queries,
         tx: &mut SqliteConnection,
-    ) -> fault::Result<HashSet<usize>> {
+    ) -> fault::Result<Option<HashSet<usize>>> {
         let insert = queries.insert.query().bind(Arc::clone(&self.rows));
         let stored = insert.bind(self.now).execute(&mut *tx).await?;
         note_time(tx, queries, self.now).await?;
         if stored.rows_affected() == self.count {
-            return Ok(HashSet::new());
+            return Ok(Some(HashSet::new()));
+        }
+        let limits = queries.queue_limits.query();
+        if limits.fetch_optional(&mut *tx).await?.is_some() {
+            return Ok(None);
         }
         // Rows that are given back one by one cost more than the insert; so who was there before is asked
         // only when somebody was. No two requests of a process have the same time.
@@ -63,7 +68,10 @@ impl NewRows {
             let place = row.try_get::<i64, _>(0)?;
             Ok(usize::try_from(place).unwrap_or(usize::MAX))
         };
-        rows.iter().map(place).collect()
+        rows.iter()
+            .map(place)
+            .collect::<fault::Result<_>>()
+            .map(Some)
     }
 }
 
@@ -128,7 +136,10 @@ impl SqliteStorage {
             )
             .await
             .map_err(explained)?;
-        Ok(answers(jobs, &known))
+        match known {
+            Some(known) => Ok(answers(jobs, &known)),
+            None => self.store_ruled(jobs).await.map_err(explained),
+        }
     }
 
     /// Stores jobs of which some have rules.

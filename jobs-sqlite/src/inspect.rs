@@ -12,8 +12,8 @@ use jobs_core::job::{
     AttemptOutcome, AttemptRecord, BatchId, EventRecord, JobId, JobRecord, Parent, Priority, State,
 };
 use jobs_core::storage::{
-    BatchRecord, ControlEvent, Controls, Inspect, JobFilter, JobPage, PauseRecord, QueueRecord,
-    Scope, StatRecord, StateCounts, WorkerRecord,
+    BatchRecord, ControlEvent, Controls, Inspect, JobFilter, JobPage, LimitRecord, PauseRecord,
+    QueueRecord, Scope, StatRecord, StateCounts, WorkerRecord,
 };
 
 use crate::SqliteStorage;
@@ -21,7 +21,7 @@ use crate::clock;
 use crate::command::{holders, state};
 use crate::encode::{self, micros, time};
 use crate::fault::{self, Fault};
-use crate::rules;
+use crate::rules::{self, Step};
 
 const DAY: i64 = 86_400_000_000;
 
@@ -108,6 +108,7 @@ fn record(row: &SqliteRow, now: i64) -> fault::Result<JobRecord> {
     }
     let rules: Option<&str> = row.try_get(17)?;
     job.rules = rules.map(read_json).transpose()?;
+    job.limited_by = row.try_get(19)?;
     job.created_at = time(row.try_get(11)?);
     job.due_at = time(due_at);
     job.started_at = row.try_get::<Option<i64>, _>(13)?.map(time);
@@ -300,6 +301,17 @@ impl Inspect for SqliteStorage {
         let query = self.0.queries.batches.query().bind(ids);
         let found: Vec<BatchRecord> = all!(self, query, rules::record, "reading a batch")?;
         Ok(found.into_iter().next())
+    }
+
+    async fn limits(&self) -> Result<Vec<LimitRecord>> {
+        let limits = async {
+            let mut reader = self.pool().acquire().await?;
+            let mut step = Step::new(&mut reader, &self.0.queries, clock::now());
+            rules::list(&mut step).await
+        };
+        limits
+            .await
+            .map_err(|fault: Fault| fault.during("listing the limits"))
     }
 
     async fn awaited(&self, id: JobId) -> Result<Vec<Parent>> {

@@ -33,6 +33,7 @@ mod fault;
 mod guards;
 mod insert;
 mod inspect;
+mod limit;
 mod migrate;
 mod queries;
 mod recurring;
@@ -56,11 +57,12 @@ use sqlx::{SqliteConnection, SqlitePool};
 use tokio::sync::{Notify, broadcast};
 
 use jobs_core::Result;
-use jobs_core::job::{BatchId, JobId, NewJob, WorkerId};
+use jobs_core::job::{BatchId, JobId, LimitRule, NewJob, WorkerId};
 use jobs_core::lifecycle::RecurringChange;
 use jobs_core::storage::{
     Answer, Beat, ClaimRequest, Claimed, Command, Control, Flush, Inserted, NewBatch, Orders,
-    Presence, Refused, RescueRequest, Rescued, Retention, Storage, Wake, WorkerInfo, check_rules,
+    Presence, Refused, RescueRequest, Rescued, Retention, Start, Storage, Wake, WorkerInfo,
+    check_rules,
 };
 
 use claim::Turns;
@@ -164,6 +166,14 @@ impl Storage for SqliteStorage {
 
     async fn cancel_batch(&self, batch: BatchId, actor: &str, reason: Option<&str>) -> Result<u64> {
         self.stop_batch(batch, actor, reason).await
+    }
+
+    async fn start(&self, start: &Start) -> Result<bool> {
+        self.note_start(*start).await
+    }
+
+    async fn set_limit(&self, name: &str, rule: Option<&LimitRule>) -> Result<()> {
+        self.choose_limit(name, rule).await
     }
 
     async fn register(&self, worker: &WorkerInfo) -> Result<()> {

@@ -38,6 +38,8 @@ macro_rules! queries {
             $(pub(crate) $name: Statement,)*
             /// The time that this process has last noted in the file: see `clock`.
             pub(crate) noted: AtomicI64,
+            /// When this process is to look who can be let in by limits: see `writer`.
+            pub(crate) alarm: AtomicI64,
         }
 
         impl Queries {
@@ -52,6 +54,7 @@ macro_rules! queries {
                         prefix,
                     ),)*
                     noted: AtomicI64::new(0),
+                    alarm: AtomicI64::new(i64::MAX),
                 }
             }
 
@@ -76,6 +79,7 @@ macro_rules! queries {
 }
 
 queries! {
+    admit
     attempt
     attempt_trim
     batch
@@ -89,6 +93,12 @@ queries! {
     batch_unsealed
     batches
     beat
+    block
+    block_later
+    block_move
+    block_reason
+    bucket
+    bucket_set
     bury
     claim_close
     claim_end
@@ -118,6 +128,7 @@ queries! {
     expiry
     expiry_drop
     held_by
+    holds
     insert
     insert_known
     insert_ruled
@@ -139,14 +150,39 @@ queries! {
     known
     lane_due
     lanes
+    limit_choose
+    limit_declare
+    limit_forget
+    limit_get
+    limit_line_up
+    limit_serve
+    limit_served
+    limit_take_back
+    limit_untie
+    limited
+    limits
+    line
+    line_ahead
+    line_look
+    line_seen
+    lines_of
     member
     member_drop
     member_open
     member_pick
     merge
     merge_pick
+    next_look
     pending
+    permit
+    permit_end
+    permit_keys
+    permit_old
+    permit_prune
+    permit_start
+    permits_of
     presences
+    queue_limits
     ready
     recurring
     recurring_due
@@ -177,6 +213,8 @@ queries! {
     retain_worker
     retire
     revoked
+    ripe
+    ripen
     settle
     settle_fence
     stat
@@ -185,12 +223,15 @@ queries! {
     tally
     tick
     ticket
+    ticket_now
     touched
+    unblock
     unique_expire
     unique_free
     unique_holders
     unique_take
     untie
+    used
     worker_alive
 }
 
@@ -268,6 +309,7 @@ mod tests {
             "above",
             "below",
             "CONSTANT",
+            "jobs_limit",
         ];
         let from_memory = table.contains("VIRTUAL TABLE") || table.starts_with('(');
         let name = table.split(' ').next().unwrap_or_default();

@@ -164,14 +164,16 @@ async fn store(
     if jobs.is_empty() {
         return Ok(Hints::default());
     }
-    if rules::needs_room(jobs) {
-        let (told, hints) = store_ruled(tx, queries, jobs).await?;
-        told.map_err(Fault::Told)?;
-        return Ok(hints);
+    if !rules::needs_room(jobs) {
+        let mut hints = Hints::default();
+        jobs.iter().for_each(|job| hints.jobs(&job.queue));
+        // None: queues have limits.
+        if NewRows::new(jobs)?.store(queries, tx).await?.is_some() {
+            return Ok(hints);
+        }
     }
-    let mut hints = Hints::default();
-    jobs.iter().for_each(|job| hints.jobs(&job.queue));
-    NewRows::new(jobs)?.store(queries, tx).await?;
+    let (told, hints) = store_ruled(tx, queries, jobs).await?;
+    told.map_err(Fault::Told)?;
     Ok(hints)
 }
 

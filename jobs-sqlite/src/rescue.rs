@@ -171,6 +171,8 @@ impl<'r> Batch<'r> {
         attempts.bind(worker).execute(&mut *tx).await?;
         self.counted.write(&mut *tx, queries, now).await?;
         let mut step = Step::new(tx, queries, now);
+        let released: Vec<_> = self.released.iter().map(|job| (*job, None)).collect();
+        step.free(&released).await?;
         step.place(&self.released).await?;
         step.ended(self.ended.clone()).await?;
         step.finish().await

@@ -78,6 +78,7 @@ impl SqliteStorage {
         let pick = || queries.retain_kept.query().bind(limits.now);
         removed += self.remove_all(pick, limits).await?;
         self.remove_batches(limits).await?;
+        self.forget_starts(limits.now).await?;
         self.forget_old(limits.now).await?;
         Ok(removed)
     }
@@ -141,6 +142,22 @@ impl SqliteStorage {
                 return Ok(());
             }
         }
+    }
+
+    /// Forgets starts that count for no limit any more.
+    async fn forget_starts(&self, now: i64) -> fault::Result<()> {
+        let work = self.0.writer.run(
+            Durability::Process,
+            move |tx, queries| {
+                Box::pin(async move {
+                    let mut step = Step::new(tx, queries, now);
+                    step.forget_old_starts().await?;
+                    step.finish().await
+                })
+            },
+            |_| {},
+        );
+        work.await.map(drop)
     }
 
     /// Forgets counters and what workers were told that are too old, pauses that have ended, and workers that

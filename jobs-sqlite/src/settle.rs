@@ -16,7 +16,7 @@ use jobs_core::lifecycle::Transition;
 use jobs_core::storage::{Flush, Refusal, Refused, Settlement};
 
 use crate::SqliteStorage;
-use crate::clock::{self, note_time};
+use crate::clock;
 use crate::encode::{self, Hex};
 use crate::fault;
 use crate::queries::Queries;
@@ -159,13 +159,13 @@ type Attempt<'s> = (
 struct Batch<'s> {
     now: i64,
     ends: Vec<End<'s>>,
-    waiting: Vec<Hex>,
+    waiting: Vec<Uuid>,
     snoozed: Vec<Hex>,
     attempts: Vec<Attempt<'s>>,
     counted: Counted,
-    /// Those that concern others: they are final, or wait again.
+    /// Those that concern others, with their starts; and how they end, if they are final.
+    touched: Vec<(Uuid, Option<i64>)>,
     ended: Vec<(Uuid, State)>,
-    again: Vec<Uuid>,
 }
 
 impl<'s> Batch<'s> {
@@ -177,25 +177,24 @@ impl<'s> Batch<'s> {
             snoozed: Vec::new(),
             attempts: Vec::new(),
             counted: Counted::default(),
+            touched: Vec::new(),
             ended: Vec::new(),
-            again: Vec::new(),
         }
     }
 
     /// `touched`: what becomes of the job concerns others.
     fn add(&mut self, settlement: &'s Settlement, touched: bool) {
         let job = settlement.job.as_uuid();
-        match final_state(&settlement.transition) {
-            Some(state) if touched => self.ended.push((job, state)),
-            None if touched => self.again.push(job),
-            _ => {}
-        }
+        let state = final_state(&settlement.transition);
+        self.ended
+            .extend(state.filter(|_| touched).map(|state| (job, state)));
         let Self { now, .. } = *self;
         let id = Hex(settlement.job.as_uuid());
         let run = settlement.run;
         let ended = now.saturating_sub(encode::span(settlement.ended_ago));
         let ran = settlement.ran_for.map(encode::span);
         let started = ran.map(|ran| ended.saturating_sub(ran));
+        self.touched.extend(touched.then_some((job, started)));
         let later = |delay| Some(now.saturating_add(encode::span(delay)));
         let mut add = |state, used, due_at, reason, result, finished| {
             let end = (
@@ -231,7 +230,7 @@ impl<'s> Batch<'s> {
                 add("waiting", 1, later(*delay), Some(reason), None, None);
                 counts.retried += 1;
                 counts.ran(settlement.ran_for);
-                self.waiting.extend((!touched).then_some(id));
+                self.waiting.push(job);
                 Some((*how, reason, Some(report)))
             }
             Transition::Delete { reason } => {
@@ -241,7 +240,7 @@ impl<'s> Batch<'s> {
             }
             Transition::Snooze { delay, reason } => {
                 add("waiting", 0, later(*delay), Some(reason), None, None);
-                self.waiting.extend((!touched).then_some(id));
+                self.waiting.push(job);
                 self.snoozed.push(id);
                 Some((AttemptOutcome::Snoozed, reason, None))
             }
@@ -249,7 +248,7 @@ impl<'s> Batch<'s> {
                 let due = Some(now);
                 let end = (id, run, "waiting", 0, due, None, None, None, None, true);
                 self.ends.push(end);
-                self.waiting.extend((!touched).then_some(id));
+                self.waiting.push(job);
                 None
             }
             // A transition that this version does not know cannot be made by the core of its version.
@@ -282,11 +281,6 @@ impl<'s> Batch<'s> {
         }
         let ends = queries.settle.query().bind(encode::rows(&self.ends)?);
         ends.bind(worker).execute(&mut *tx).await?;
-        if !self.waiting.is_empty() {
-            let tickets = queries.ticket.query().bind(encode::rows(&self.waiting)?);
-            tickets.execute(&mut *tx).await?;
-            note_time(tx, queries, self.now).await?;
-        }
         if !self.attempts.is_empty() {
             let attempts = queries.attempt.query().bind(encode::rows(self.attempts)?);
             attempts.bind(worker).execute(&mut *tx).await?;
@@ -297,11 +291,12 @@ impl<'s> Batch<'s> {
             trim.execute(&mut *tx).await?;
         }
         self.counted.write(tx, queries, self.now).await?;
-        if self.ended.is_empty() && self.again.is_empty() {
+        if self.touched.is_empty() && self.waiting.is_empty() {
             return Ok(Hints::default());
         }
         let mut step = Step::new(tx, queries, self.now);
-        step.place(&self.again).await?;
+        step.free(&self.touched).await?;
+        step.place(&self.waiting).await?;
         step.ended(self.ended).await?;
         step.finish().await
     }

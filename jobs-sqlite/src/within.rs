@@ -33,22 +33,24 @@ impl Within<SqliteStorage> for SqliteConnection {
         if jobs.is_empty() {
             return Ok(Vec::new());
         }
+        let explained = |fault: Fault| fault.during("storing jobs");
         let queries = &storage.0.queries;
-        if rules::needs_room(jobs) {
-            check_rules(jobs)?;
-            let jobs: Arc<[NewJob]> = jobs.into();
-            let queries = Arc::clone(queries);
-            let stored = rules::whole(self, |tx| {
-                Box::pin(async move {
-                    let (answers, _) = store_ruled(tx, &queries, &jobs).await?;
-                    answers.map_err(Fault::Told)
-                })
-            });
-            return stored.await.map_err(|fault| fault.during("storing jobs"));
+        if !rules::needs_room(jobs) {
+            let known = async { NewRows::new(jobs)?.store(queries, self).await };
+            if let Some(known) = known.await.map_err(explained)? {
+                return Ok(answers(jobs, &known));
+            }
         }
-        let known = async { NewRows::new(jobs)?.store(queries, self).await };
-        let known = known.await.map_err(|fault| fault.during("storing jobs"))?;
-        Ok(answers(jobs, &known))
+        check_rules(jobs)?;
+        let jobs: Arc<[NewJob]> = jobs.into();
+        let queries = Arc::clone(queries);
+        let stored = rules::whole(self, |tx| {
+            Box::pin(async move {
+                let (answers, _) = store_ruled(tx, &queries, &jobs).await?;
+                answers.map_err(Fault::Told)
+            })
+        });
+        stored.await.map_err(explained)
     }
 
     async fn create_batch(
@@ -153,6 +155,10 @@ async fn complete(
         Box::pin(async move {
             end(tx, &queries, worker, &run).await?;
             let mut step = Step::new(tx, &queries, clock::now());
+            let ran = run.ran_for.map(encode::span);
+            let ended = step.now.saturating_sub(encode::span(run.ended_ago));
+            let started = ran.map(|ran| ended.saturating_sub(ran));
+            step.free(&[(job, started)]).await?;
             step.ended(vec![(job, State::Succeeded)]).await?;
             step.finish().await?;
             Ok(())

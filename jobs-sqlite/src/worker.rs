@@ -177,6 +177,8 @@ async fn release(
         hints.jobs(row.try_get(1)?);
     }
     let mut step = Step::new(&mut *tx, queries, now);
+    let runs: Vec<_> = released.iter().map(|job| (*job, None)).collect();
+    step.free(&runs).await?;
     step.place(&released).await?;
     hints.add(step.finish().await?);
     queries.claim_end.query().bind(claims).execute(tx).await?;

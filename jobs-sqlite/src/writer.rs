@@ -10,6 +10,7 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
@@ -19,9 +20,11 @@ use tokio::time::Instant;
 
 use jobs_core::storage::Wake;
 
+use crate::clock;
 use crate::fault::{Fault, Result};
 use crate::queries::Queries;
-use crate::wake::Lookout;
+use crate::rules::Step;
+use crate::wake::{Hints, Lookout};
 
 /// Most requests done in one transaction: their callers wait for each other.
 const MOST_AT_ONCE: usize = 256;
@@ -170,6 +173,7 @@ impl Task {
     async fn run(mut self) {
         let mut batch = Vec::new();
         let listeners = Arc::clone(&self.settings.listeners);
+        let queries = Arc::clone(&self.settings.queries);
         loop {
             let listening = self.settings.wakes.receiver_count() > 0;
             tokio::select! {
@@ -179,6 +183,7 @@ impl Task {
                     _ => self.serve_all(&mut batch).await,
                 },
                 () = tokio::time::sleep_until(self.lookout.next), if listening => {}
+                () = alarm(&queries) => self.look_at_limits(&mut batch).await,
                 () = listeners.notified(), if !listening => {}
             }
             if !listening {
@@ -195,6 +200,24 @@ impl Task {
         {
             tracing::debug!(%error, "closing the file");
         }
+    }
+
+    /// Time has passed: limits may let somebody in.
+    async fn look_at_limits(&mut self, batch: &mut Vec<Box<dyn Request>>) {
+        self.settings
+            .queries
+            .alarm
+            .store(i64::MAX, Ordering::Relaxed);
+        let wakes = self.settings.wakes.clone();
+        let (reply, _) = oneshot::channel();
+        batch.push(Box::new(Pending {
+            durability: Durability::Full,
+            work: ripen,
+            after: move |hints: &Hints| hints.send(&wakes),
+            done: None,
+            reply,
+        }));
+        self.serve(batch).await;
     }
 
     async fn serve_all(&mut self, batch: &mut Vec<Box<dyn Request>>) {
@@ -335,6 +358,26 @@ impl Task {
             }
         }
     }
+}
+
+/// Waits until limits are to be looked at. The second that passes in any case before somebody else does so
+/// bounds how long it waits for a clock that is set back.
+async fn alarm(queries: &Queries) {
+    let at = queries.alarm.load(Ordering::Relaxed);
+    if at == i64::MAX {
+        return std::future::pending().await;
+    }
+    let micros = u64::try_from(at.saturating_sub(clock::now())).unwrap_or(0);
+    tokio::time::sleep(Duration::from_micros(micros)).await;
+}
+
+fn ripen<'t>(tx: &'t mut SqliteConnection, queries: &'t Queries) -> Doing<'t, Hints> {
+    Box::pin(async move {
+        let now = clock::now();
+        let mut step = Step::new(tx, queries, now);
+        step.ripen(now).await?;
+        step.finish().await
+    })
 }
 
 async fn execute(connection: &mut SqliteConnection, sql: &'static str) -> Result<()> {

@@ -54,3 +54,62 @@ create table jobs_expiry (
     job_id     blob    not null,
     primary key (expires_at, job_id)
 ) strict, without rowid;
+
+-- How much may run at once, or start within a time. `declared`: as programs say it, `chosen`: as an operator
+-- has set it, both JSON of [bound, excess]. `for_queue`: it counts all jobs of a queue, whether or not they
+-- name it. `served`: the key that was served last.
+create table jobs_limit (
+    name      text    not null primary key,
+    declared  text,
+    chosen    text,
+    for_queue integer not null default 0,
+    served    text
+) strict, without rowid;
+create index jobs_limit_for_queue on jobs_limit (name) where for_queue = 1;
+
+-- The lines of jobs that wait for a limit: of those that are due (`ready`), and of those that will be.
+create table jobs_blocked (
+    limit_name text    not null,
+    key        text    not null,
+    ready      integer not null,
+    priority   integer not null,
+    run_at     integer not null,
+    job_id     blob    not null,
+    queue      text    not null,
+    kind       text    not null,
+    primary key (limit_name, key, ready, priority, run_at, job_id)
+) strict, without rowid;
+create unique index jobs_blocked_job on jobs_blocked (job_id);
+create index jobs_blocked_later on jobs_blocked (run_at) where ready = 0;
+
+-- When to look at a line although nobody in it has come or gone: a window is over, tokens have come back.
+create table jobs_line (
+    limit_name text    not null,
+    key        text    not null,
+    look_at    integer not null,
+    primary key (limit_name, key)
+) strict, without rowid;
+create index jobs_line_look on jobs_line (look_at);
+
+-- What jobs that were let in use of their limits. `started_at`: it counts by its start, until its window is
+-- over; else until the run ends.
+create table jobs_permit (
+    limit_name text    not null,
+    key        text    not null,
+    job_id     blob    not null,
+    run        integer not null,
+    weight     integer not null,
+    started_at integer,
+    primary key (limit_name, key, job_id, run)
+) strict, without rowid;
+create index jobs_permit_job on jobs_permit (job_id);
+create index jobs_permit_started on jobs_permit (started_at) where started_at is not null;
+
+-- The tokens that a bucket had at a time. One without a row is full.
+create table jobs_bucket (
+    limit_name text    not null,
+    key        text    not null,
+    tokens     real    not null,
+    at         integer not null,
+    primary key (limit_name, key)
+) strict, without rowid;

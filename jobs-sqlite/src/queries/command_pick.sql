@@ -3,7 +3,8 @@
 select x.key, j.state, j.run, j.queue, j.kind, j.due_at,
        exists (select 1 from jobs_ticket t
                 where t.queue = j.queue and t.priority = j.priority and t.run_at = j.due_at
-                  and t.job_id = j.id and t.run = j.run) as waits,
+                  and t.job_id = j.id and t.run = j.run)
+       or exists (select 1 from jobs_blocked b where b.job_id = j.id) as waits,
        j.rules,
        j.rules is not null and exists (
            select 1 from jobs_batch b

@@ -7,7 +7,7 @@ select m.job_id
    and (?5 is null or exists (select 1 from jobs_tag g where g.tag = ?5 and g.job_id = j.id))
    and (?2 is null or ?2 = case
             when j.state <> 'waiting' then j.state
-            when not exists (
+            when not exists (select 1 from jobs_blocked b where b.job_id = j.id) and not exists (
                  select 1 from jobs_ticket t
                   where t.queue = j.queue and t.priority = j.priority and t.run_at = j.due_at
                     and t.job_id = j.id and t.run = j.run) then 'processing'

@@ -1,9 +1,11 @@
 -- How many jobs stand where at ?1.
 select state, n from jobs_tally
 union all
-select 'enqueued', count(*) from jobs_ticket where run_at <= ?1
+select 'enqueued', (select count(*) from jobs_ticket where run_at <= ?1)
+                 + (select count(*) from jobs_blocked where run_at <= ?1)
 union all
-select 'scheduled', count(*) from jobs_ticket where run_at > ?1
+select 'scheduled', (select count(*) from jobs_ticket where run_at > ?1)
+                  + (select count(*) from jobs_blocked where run_at > ?1)
 union all
 select 'processing', count(*)
   from jobs_claim c cross join json_each(c.jobs) x

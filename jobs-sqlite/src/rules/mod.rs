@@ -1,17 +1,24 @@
-//! What jobs ask for beyond a due time: that others end first.
+//! What jobs ask for beyond a due time: that others end first, that nobody else holds their key, that not too
+//! many run at once.
 //!
 //! All of it happens in the transaction of the verb that it follows from, however far it goes: there is one
 //! writer, so nothing that is read here can change before it is written.
 
 mod batch;
 mod expiry;
+mod limit;
 mod parents;
+mod pass;
+mod pauses;
 mod resolve;
+mod room;
 mod store;
 mod unique;
 mod whole;
 
+use std::collections::BTreeSet;
 use std::fmt;
+use std::sync::atomic::Ordering;
 
 use sqlx::{Row, SqliteConnection};
 use uuid::Uuid;
@@ -27,7 +34,11 @@ use crate::queries::Queries;
 use crate::settle::Counted;
 use crate::wake::Hints;
 
+use limit::{Limits, Line};
+use pauses::Pauses;
+
 pub(crate) use batch::{cancel, create, open_members, record, seal, settle, take_again};
+pub(crate) use limit::{choose, list};
 pub(crate) use parents::awaited;
 pub(crate) use store::{needs_room, store};
 pub(crate) use unique::holders;
@@ -41,6 +52,12 @@ pub(crate) struct Step<'t> {
     pub(crate) now: i64,
     pub(crate) hints: Hints,
     counted: Counted,
+    /// The lines before limits that are to be looked at in the end.
+    lines: BTreeSet<Line>,
+    limits: Limits,
+    pauses: Option<Pauses>,
+    /// Who has fallen due was looked for.
+    ripened: bool,
 }
 
 impl<'t> Step<'t> {
@@ -51,6 +68,10 @@ impl<'t> Step<'t> {
             now,
             hints: Hints::default(),
             counted: Counted::default(),
+            lines: BTreeSet::new(),
+            limits: Limits::default(),
+            pauses: None,
+            ripened: false,
         }
     }
 
@@ -75,8 +96,11 @@ impl<'t> Step<'t> {
             return Ok(());
         }
         let ids = encode::ids(jobs.iter().copied())?;
-        let tickets = self.queries.ticket.query().bind(ids);
-        tickets.execute(&mut *self.tx).await?;
+        let tickets = self.queries.ticket.query().bind(ids.clone());
+        let tickets = tickets.execute(&mut *self.tx).await?;
+        if tickets.rows_affected() < jobs.len() as u64 {
+            self.line_up(&ids).await?;
+        }
         note_time(self.tx, self.queries, self.now).await
     }
 
@@ -112,9 +136,17 @@ impl<'t> Step<'t> {
     /// Takes waiting jobs out of the places where they wait.
     pub(crate) async fn lift(&mut self, jobs: &[Uuid]) -> fault::Result<()> {
         let ids = encode::ids(jobs.iter().copied())?;
-        let untie = self.queries.untie.query().bind(ids);
+        let untie = self.queries.untie.query().bind(ids.clone());
         untie.execute(&mut *self.tx).await?;
-        Ok(())
+        let unblock = self.queries.unblock.query().bind(ids);
+        for row in unblock.fetch_all(&mut *self.tx).await? {
+            // Whoever is first in line now may be lighter.
+            if row.try_get(2)? {
+                self.lines.insert((row.try_get(0)?, row.try_get(1)?));
+            }
+        }
+        let runs: Vec<_> = jobs.iter().map(|job| (*job, None)).collect();
+        self.free(&runs).await
     }
 
     /// Jobs wait for no parent any more, whatever becomes of those.
@@ -152,6 +184,7 @@ impl<'t> Step<'t> {
     /// Does what is due: deletes jobs that have not been started in time, forgets keys whose time is up, and
     /// removes batches that have been incomplete since `since`.
     pub(crate) async fn upkeep(&mut self, since: i64) -> fault::Result<()> {
+        self.ripen(self.now).await?;
         expiry::expire(self).await?;
         let keys = self.queries.unique_expire.query().bind(self.now);
         keys.execute(&mut *self.tx).await?;
@@ -164,8 +197,16 @@ impl<'t> Step<'t> {
         counted.write(self.tx, self.queries, self.now).await
     }
 
-    /// Writes the counters down; the last thing that a step does.
-    pub(crate) async fn finish(self) -> fault::Result<Hints> {
+    /// Somebody may be let in then, although nobody comes or goes.
+    fn look_at(&self, at: i64) {
+        self.queries.alarm.fetch_min(at, Ordering::Relaxed);
+    }
+
+    /// Lets in whom limits allow, and writes the counters down; the last thing that a step does.
+    pub(crate) async fn finish(mut self) -> fault::Result<Hints> {
+        if !self.lines.is_empty() || self.ripened {
+            self.admit().await?;
+        }
         self.counted.write(self.tx, self.queries, self.now).await?;
         Ok(self.hints)
     }

@@ -61,8 +61,10 @@ async fn leave(step: &mut Step<'_>, ends: &Ends, counts: &mut Counts) -> fault::
     let ids = ids_of(jobs.map(|job| uuid_of(*job)))?;
     let touched = step.queries.touched.query().bind(ids);
     let (mut keys, mut expiries) = (Vec::new(), Vec::new());
+    let mut runs = Vec::new();
     for row in touched.fetch_all(&mut *step.tx).await? {
         let id: Uuid = row.try_get(0)?;
+        runs.push((id, None));
         let Some(rules) = read_rules(row.try_get(2)?) else {
             continue;
         };
@@ -76,6 +78,7 @@ async fn leave(step: &mut Step<'_>, ends: &Ends, counts: &mut Counts) -> fault::
             counts.ended(batch.as_uuid(), *how, 1);
         }
     }
+    step.free(&runs).await?;
     if !keys.is_empty() {
         let free = step.queries.unique_free.query().bind(encode::rows(keys)?);
         free.execute(&mut *step.tx).await?;

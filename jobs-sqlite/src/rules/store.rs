@@ -3,7 +3,7 @@
 //! What may be refused is looked at first, before anything is written: a refusal leaves the transaction as
 //! it was.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use sqlx::Row;
 use uuid::Uuid;
@@ -12,10 +12,10 @@ use jobs_core::job::{JobId, NewJob, ParentId, State};
 use jobs_core::storage::{Inserted, check_rules};
 
 use super::batch::{self, Batches};
-use super::expiry;
 use super::parents::{Parents, Waits, uuid_of};
 use super::unique::Keys;
 use super::{Refusal, Step, Told, ids_of};
+use super::{expiry, limit};
 use crate::encode::{self, Hex};
 use crate::fault::{self, Fault};
 
@@ -75,6 +75,13 @@ async fn stored(step: &mut Step<'_>, jobs: &[NewJob]) -> fault::Result<HashMap<J
     rows.iter().map(stored).collect()
 }
 
+/// The queues that have a limit.
+async fn limited_queues(step: &mut Step<'_>) -> fault::Result<HashSet<String>> {
+    let limits = step.queries.queue_limits.query();
+    let rows = limits.fetch_all(&mut *step.tx).await?;
+    rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
+}
+
 /// [id, kind, args, queue, priority, options, keep_for, due_at, rules, pending, state, reason, finished_at]
 type Line<'j> = (
     Hex,
@@ -96,6 +103,7 @@ fn row<'j>(
     job: &'j NewJob,
     waits: &mut Waits,
     is_held: bool,
+    is_plain: bool,
     now: i64,
 ) -> serde_json::Result<Line<'j>> {
     let options = (!job.options.is_default()).then_some(&job.options);
@@ -118,7 +126,7 @@ fn row<'j>(
             .as_deref()
             .map(serde_json::to_string)
             .transpose()?,
-        job.rules.is_some().then_some(waits.open.len()),
+        (!is_plain).then_some(waits.open.len()),
         state,
         reason,
         (state == "deleted").then_some(now),
@@ -132,13 +140,17 @@ async fn write(
     batches: &Batches,
     mut parents: Parents,
 ) -> fault::Result<()> {
+    limit::declare(step, jobs).await?;
+    let limited = limited_queues(step).await?;
     let mut rows = Vec::with_capacity(jobs.len());
     let mut dependencies = Vec::new();
     let (mut ready, mut lost) = (Vec::new(), Vec::new());
     for job in jobs {
         let id = job.id.as_uuid();
         let mut waits = parents.of(job.id);
-        let row = row(job, &mut waits, batches.hold(job), step.now);
+        // A plain job gets its ticket as it is stored, unless its queue has a limit.
+        let is_plain = job.rules.is_none() && !limited.contains(job.queue.as_ref());
+        let row = row(job, &mut waits, batches.hold(job), is_plain, step.now);
         let row = row.map_err(|error| Fault::Refused(error.to_string()))?;
         match row.10 {
             "deleted" => {
@@ -147,7 +159,7 @@ async fn write(
             }
             "waiting" => {
                 step.hints.jobs(&job.queue);
-                if job.rules.is_some() {
+                if !is_plain {
                     ready.push(id);
                 }
             }

@@ -4,6 +4,7 @@ mod clock;
 mod conformance;
 mod faults;
 mod file;
+mod limits;
 mod parents;
 mod processes;
 mod rules;
