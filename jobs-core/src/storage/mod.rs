@@ -183,6 +183,7 @@ pub trait Storage: Inspect + Any + Send + Sync + 'static {
     /// at, as for a job, and it counts in the batch that it is a member of as
     /// [its outcome](BatchRecord::outcome) says. When a member of an ended batch is requeued the batch, and
     /// those around it, are open until all are final again; nobody who has run by the first end runs again.
+    /// When a Failed member is Deleted it counts as Deleted instead, and a batch that has ended ends anew.
     async fn create_batch(&self, batch: &NewBatch, jobs: &[NewJob]) -> Result<Vec<Inserted>> {
         let _ = (batch, jobs);
         Err(missing(self.name()))

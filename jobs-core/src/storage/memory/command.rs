@@ -31,7 +31,13 @@ impl Tables {
         let from = job.state(now);
         match (command.verb, from) {
             (Verb::Delete, Succeeded | Deleted) => return Answer::WrongState(from),
-            (Verb::Delete, _) => self.delete(id, command.deleted(), now),
+            (Verb::Delete, _) => {
+                if from == Failed {
+                    // In its batch it counts as Deleted now, not as both.
+                    self.member_runs_again(id, from);
+                }
+                self.delete(id, command.deleted(), now);
+            }
             (Verb::Requeue, Succeeded | Failed | Deleted) => {
                 if let Err(holder) = self.take_key_back(id, now) {
                     return Answer::KeyHeld(holder);

@@ -35,8 +35,10 @@ impl Tables {
             .map(|(job, fate)| self.store(job, *fate, now))
             .collect();
         // Only now, because a job may come before its parents.
-        for job in jobs.iter().filter(|job| job.rules.is_some()) {
-            self.look_at_parents(job.id, now);
+        for (job, fate) in jobs.iter().zip(&fates) {
+            if matches!(fate, Fate::New) && job.rules.is_some() {
+                self.look_at_parents(job.id, now);
+            }
         }
         Ok(answers)
     }

@@ -67,7 +67,8 @@ impl Tables {
         let Some(job) = self.jobs.get(&id) else {
             return;
         };
-        if job.place != Place::Awaiting || job.run > 0 {
+        // A parent of the same request that is Deleted at once has been looked at by then, not this.
+        if job.place != Place::Awaiting {
             return;
         }
         let parents = job.rules.iter().flat_map(|rules| &rules.parents);

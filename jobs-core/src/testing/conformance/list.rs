@@ -256,6 +256,7 @@ macro_rules! __conformance_list {
                 a_due_time_counts_from_the_insert
                 who_waits_is_counted_and_listed
                 a_repeated_insert_of_a_child_changes_nothing
+                a_repeated_insert_does_not_wait_again
                 what_is_deleted_at_once_is_counted
                 a_ready_child_wakes
             }
@@ -350,6 +351,7 @@ macro_rules! __conformance_list {
                 a_batch_is_exact_under_many_hands
                 cancelling_and_ending_at_once_agree
                 deleting_and_requeueing_a_member_balances
+                a_failed_member_may_be_deleted
             }
             expiry {
                 what_is_not_started_in_time_is_deleted
@@ -405,6 +407,7 @@ macro_rules! __conformance_list {
             }
             race {
                 the_books_balance
+                the_books_balance_with_rules
             }
         }
     };

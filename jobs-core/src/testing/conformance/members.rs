@@ -500,3 +500,40 @@ pub async fn deleting_and_requeueing_a_member_balances(storage: StorageHandle) {
     assert_eq!(tally(&ends(&storage, id).await), [3, 0, 3, 0, 0]);
     becomes(&storage, callback, State::Enqueued).await;
 }
+
+/// A Failed member that is Deleted counts as Deleted instead, and the batch, and the one around it, end
+/// anew: what waited for a success runs.
+pub async fn a_failed_member_may_be_deleted(storage: StorageHandle) {
+    let hand = Hand::hire(&storage).await;
+    let around = BatchId::new();
+    let last = after_batch("last", around, Condition::Success);
+    store_batch(
+        &storage,
+        &NewBatch::new(around),
+        &[last.clone(), member("other", around)],
+    )
+    .await;
+    let id = BatchId::new();
+    let new = NewBatch {
+        parent: Some(around),
+        ..NewBatch::new(id)
+    };
+    let waiting = [Condition::Success, Condition::Any].map(|on| after_batch("then", id, on));
+    let jobs = [members("a", id, 2), waiting.to_vec()].concat();
+    store_batch(&storage, &new, &jobs).await;
+    hand.end(&hand.take_one("other").await, succeed()).await;
+    let runs = hand.take("a", 2).await;
+    hand.end(&runs[0], succeed()).await;
+    hand.end(&runs[1], fail()).await;
+    assert_eq!(tally(&ends(&storage, around).await), [2, 0, 1, 1, 0]);
+    assert_eq!(state(&storage, waiting[0].id).await, State::Awaiting);
+    becomes(&storage, waiting[1].id, State::Enqueued).await;
+    hand.end(&hand.take_one("then").await, succeed()).await;
+    order(&storage, Verb::Delete, runs[1].id).await;
+    assert_eq!(tally(&ends(&storage, id).await), [2, 0, 1, 0, 1]);
+    becomes(&storage, waiting[0].id, State::Enqueued).await;
+    assert_eq!(tally(&ends(&storage, around).await), [2, 0, 2, 0, 0]);
+    becomes(&storage, last.id, State::Enqueued).await;
+    hand.take_one("then").await;
+    hand.finds_nothing("then").await;
+}

@@ -366,6 +366,26 @@ pub async fn a_repeated_insert_of_a_child_changes_nothing(storage: StorageHandle
     hand.finds_nothing("*").await;
 }
 
+/// A child does not wait again for a parent that has ended as it wants, though the parent be requeued
+/// and the child's insert sent again.
+pub async fn a_repeated_insert_does_not_wait_again(storage: StorageHandle) {
+    let hand = Hand::hire(&storage).await;
+    let parents = [
+        store_one(&storage, "p").await,
+        store_one(&storage, "q").await,
+    ];
+    let child = after("c", &parents.map(|id| (id, Condition::Success)));
+    store(&storage, std::slice::from_ref(&child)).await;
+    end_it(&hand, parents[0], "p", State::Succeeded).await;
+    order(&storage, Verb::Requeue, parents[0]).await;
+    let answer = storage.insert(std::slice::from_ref(&child)).await;
+    assert!(answer.expect("insert")[0].existing);
+    let awaited = storage.awaited(child.id).await.expect("awaited");
+    assert_eq!(awaited.len(), 1);
+    end_it(&hand, parents[1], "q", State::Succeeded).await;
+    becomes(&storage, child.id, State::Enqueued).await;
+}
+
 /// A job that is Deleted as soon as it is stored is counted as such, and so are its own children.
 pub async fn what_is_deleted_at_once_is_counted(storage: StorageHandle) {
     let hand = Hand::hire(&storage).await;

@@ -6,7 +6,9 @@
 
 mod actors;
 mod audit;
+mod client;
 mod ledger;
+mod rules;
 mod worker;
 
 use std::sync::Arc;
@@ -27,6 +29,8 @@ pub struct Race {
     pub seed: u64,
     /// How long it lasts, quiet moments not counted.
     pub time: Duration,
+    /// Whether jobs wait for each other, are unique, in batches, limited, and expire.
+    pub rules: bool,
 }
 
 impl Default for Race {
@@ -39,6 +43,7 @@ impl Default for Race {
         Self {
             seed: seed.unwrap_or_else(|| fastrand::u64(..)),
             time: Duration::from_secs(if long { 60 } else { 2 }),
+            rules: false,
         }
     }
 }
@@ -46,12 +51,21 @@ impl Default for Race {
 impl Race {
     /// A race with this seed, which lasts this long.
     pub fn new(seed: u64, time: Duration) -> Self {
-        Self { seed, time }
+        let rules = false;
+        Self { seed, time, rules }
+    }
+
+    /// The same with jobs that have [rules](crate::job::Rules).
+    pub fn with_rules(self) -> Self {
+        Self {
+            rules: true,
+            ..self
+        }
     }
 
     /// Runs it on a fresh storage; panics when something is found that may not be, naming the seed.
     pub async fn run(self, storage: &StorageHandle) {
-        let Self { seed, time } = self;
+        let Self { seed, time, rules } = self;
         println!("race: to repeat it, set JOBS_TEST_SEED={seed}");
         let mut luck = fastrand::Rng::with_seed(seed);
         let ledger = Arc::new(Ledger::default());
@@ -59,7 +73,7 @@ impl Race {
         for round in 1..=rounds {
             let end = Instant::now() + time / rounds;
             let stop = Arc::new(AtomicBool::new(false));
-            let actors = Actor::cast(&mut luck, storage, &ledger, &stop);
+            let actors = Actor::cast(&mut luck, storage, &ledger, rules, &stop);
             let names: Vec<_> = actors.iter().map(|actor| actor.role.name()).collect();
             println!("round {round} of {rounds}: {}", names.join(", "));
             let playing: Vec<_> = actors
@@ -82,7 +96,7 @@ impl Race {
             audit::drain(storage, &ledger).await;
             audit::all_quiet(storage, &ledger).await;
         }
-        ledger.was_worth_it(time);
+        ledger.was_worth_it(time, rules);
     }
 }
 
@@ -90,4 +104,10 @@ impl Race {
 /// the records.
 pub async fn the_books_balance(storage: StorageHandle) {
     Race::default().run(&storage).await;
+}
+
+/// The same when jobs have rules: those who wait run after what they wait for, and not in vain; keys are
+/// held by one; batches count their members and end with the last; limits hold, and let everybody in.
+pub async fn the_books_balance_with_rules(storage: StorageHandle) {
+    Race::default().with_rules().run(&storage).await;
 }

@@ -7,10 +7,11 @@ use std::time::Duration;
 use fastrand::Rng;
 use tokio::time::sleep;
 
-use super::super::stage::{at_once, job};
+use super::super::stage::at_most;
+use super::client::{LIMIT, MOST};
 use super::ledger::Ledger;
 use super::worker::Worker;
-use crate::job::{Due, JobId, NewJob, Priority, WorkerId};
+use crate::job::{Due, JobId, WorkerId};
 use crate::lifecycle::{LOST_LIMIT, LOST_REASON};
 use crate::storage::{
     Command, Control, ControlVerb, JobFilter, Presence, RescueRequest, Scope, StorageHandle, Verb,
@@ -50,6 +51,8 @@ pub(super) struct Actor {
     pub(super) luck: Rng,
     pub(super) storage: StorageHandle,
     pub(super) ledger: Arc<Ledger>,
+    /// Whether jobs have rules.
+    pub(super) rules: bool,
     stop: Arc<AtomicBool>,
 }
 
@@ -59,6 +62,7 @@ impl Actor {
         luck: &mut Rng,
         storage: &StorageHandle,
         ledger: &Arc<Ledger>,
+        rules: bool,
         stop: &Arc<AtomicBool>,
     ) -> Vec<Self> {
         use Role::{Client, Operator, Rescuer, Worker};
@@ -73,6 +77,7 @@ impl Actor {
             luck: luck.fork(),
             storage: storage.clone(),
             ledger: Arc::clone(ledger),
+            rules,
             stop: Arc::clone(stop),
         };
         roles.into_iter().map(&mut actor).collect()
@@ -98,38 +103,6 @@ impl Actor {
 
     pub(super) async fn pause(&mut self, millis: std::ops::Range<u64>) {
         sleep(Duration::from_millis(self.luck.u64(millis))).await;
-    }
-
-    async fn enqueue(mut self) {
-        while self.on() {
-            let n = self.luck.usize(1..12);
-            let batch: Vec<_> = (0..n).map(|_| self.new_job()).collect();
-            let mut answers = vec![self.storage.insert(&batch).await.expect("insert")];
-            if self.chance(20) {
-                // The answer was lost, and the client sends again; perhaps the first is under way.
-                let again = |_| {
-                    let (storage, batch) = (self.storage.clone(), batch.clone());
-                    async move { storage.insert(&batch).await.expect("insert") }
-                };
-                answers.extend(at_once((0..2).map(again)).await);
-            }
-            let new = answers.iter().flatten().filter(|one| !one.existing);
-            assert_eq!(new.count(), n, "each job is new once");
-            let ids: Vec<_> = batch.iter().map(|new| new.id).collect();
-            self.ledger.stored(&ids);
-            self.pause(3..20).await;
-        }
-    }
-
-    fn new_job(&mut self) -> NewJob {
-        let queue = self.luck.choice(QUEUES).expect("some");
-        let mut new = job(queue);
-        new.kind = self.luck.choice(KINDS).expect("some").into();
-        new.priority = Priority::new(self.luck.i16(-1..=1));
-        if self.chance(30) {
-            new.due = Due::In(Duration::from_millis(self.luck.u64(..80)));
-        }
-        new
     }
 
     /// Declares dead whose beat stands still, or has been declared dead and still holds something.
@@ -163,6 +136,8 @@ impl Actor {
             match self.luck.u8(..100) {
                 0..15 => self.pause_or_resume().await,
                 15..25 => self.look().await,
+                25..28 if self.rules => self.cancel_a_batch().await,
+                28..32 if self.rules => self.set_a_limit().await,
                 _ => self.order().await,
             }
             self.pause(1..8).await;
@@ -187,7 +162,7 @@ impl Actor {
         self.ledger.ordered(&command, &answers);
     }
 
-    fn some_recent_jobs(&mut self) -> Vec<JobId> {
+    pub(super) fn some_recent_jobs(&mut self) -> Vec<JobId> {
         let n = self.luck.usize(1..6);
         let recent: Vec<JobId> = {
             let books = self.ledger.books();
@@ -220,6 +195,22 @@ impl Actor {
         self.storage.control(&control).await.expect("control");
     }
 
+    async fn cancel_a_batch(&mut self) {
+        let Some(id) = self.recent_batch() else {
+            return;
+        };
+        // Not the actor of other orders: its events are counted by themselves.
+        let gone = self.storage.cancel_batch(id, "canceller", None).await;
+        self.ledger.books().cancelled += gone.expect("cancel_batch");
+    }
+
+    async fn set_a_limit(&mut self) {
+        let rule = at_most(LIMIT, self.luck.u32(1..=MOST));
+        let rule = self.chance(80).then_some(&rule);
+        let set = self.storage.set_limit(LIMIT, rule).await;
+        set.expect("set_limit");
+    }
+
     async fn look(&mut self) {
         let counts = self.storage.counts().await.expect("counts");
         let page = self
@@ -227,7 +218,10 @@ impl Actor {
             .jobs(&JobFilter::default())
             .await
             .expect("jobs");
-        assert!(page.jobs.len() <= 50 && counts.awaiting == 0);
+        assert!(page.jobs.len() <= 50 && (counts.awaiting == 0 || self.rules));
+        if self.rules {
+            self.storage.limits().await.expect("limits");
+        }
         self.storage.queues().await.expect("queues");
         self.storage.workers().await.expect("workers");
     }

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::job::{ClaimId, JobId, WorkerId};
+use crate::job::{BatchId, ClaimId, JobId, WorkerId};
 use crate::lifecycle::Transition;
 use crate::storage::{Answer, Command, Refusal, Refused, Rescued, Settlement, Verb};
 
@@ -49,11 +49,16 @@ pub(super) struct Books {
     /// Every job that was stored.
     pub(super) jobs: Vec<JobId>,
     /// Which claim each run was handed out under.
-    claimed: HashMap<(JobId, i32), ClaimId>,
+    pub(super) claimed: HashMap<(JobId, i32), ClaimId>,
     pub(super) settled: HashMap<(JobId, i32), Settled>,
     pub(super) verbs: HashMap<JobId, Vec<Verb>>,
     pub(super) rescued: Rescued,
     pub(super) refused: u64,
+    pub(super) batches: Vec<BatchId>,
+    /// Jobs that were Deleted with their batches.
+    pub(super) cancelled: u64,
+    /// Answers that named another job, which held the key.
+    held: u64,
 }
 
 #[derive(Debug, Default)]
@@ -64,8 +69,11 @@ impl Ledger {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn stored(&self, ids: &[JobId]) {
-        self.books().jobs.extend(ids);
+    /// Stored were these; of the others so many have heard who holds their key.
+    pub(super) fn stored(&self, ids: &[JobId], held: u64) {
+        let mut books = self.books();
+        books.jobs.extend(ids);
+        books.held += held;
     }
 
     /// A run is handed out once, and not after it has ended.
@@ -141,7 +149,7 @@ impl Ledger {
     }
 
     /// A race in which nothing collided would prove nothing.
-    pub(super) fn was_worth_it(&self, time: Duration) {
+    pub(super) fn was_worth_it(&self, time: Duration, rules: bool) {
         let books = self.books();
         println!(
             "{} jobs, {} runs handed out, {} outcomes written down, {} refused, {} jobs rescued",
@@ -155,6 +163,18 @@ impl Ledger {
             assert!(books.refused > 0, "no outcome came too late");
             assert!(books.rescued.released > 0, "no job was rescued");
             assert!(!books.verbs.is_empty(), "no operator did anything");
+        }
+        if rules {
+            println!(
+                "{} batches, {} members cancelled, {} times a key was held",
+                books.batches.len(),
+                books.cancelled,
+                books.held
+            );
+        }
+        if rules && time >= Duration::from_secs(1) {
+            assert!(books.held > 0, "nobody met a key that another held");
+            assert!(!books.batches.is_empty(), "no batch was stored");
         }
     }
 }

@@ -10,7 +10,7 @@ use super::super::stage::{Hand, Run, at_once, fail, release, retry, runs, snooze
 use super::actors::{Actor, KINDS};
 use crate::job::ClaimId;
 use crate::lifecycle::Transition;
-use crate::storage::{Flush, Refusal};
+use crate::storage::{Flush, Refusal, Start};
 
 pub(super) struct Worker {
     actor: Actor,
@@ -71,8 +71,26 @@ impl Worker {
         let taken = runs(&request, claimed);
         self.actor.ledger.claimed(&taken);
         // At times the answer is lost; a beat gives the jobs back.
+        self.start(&taken).await;
         if !taken.is_empty() && !self.actor.chance(7) {
             self.open.insert(request.claim, taken);
+        }
+    }
+
+    /// Reports the starts of jobs with limits; at times it forgets to.
+    async fn start(&mut self, runs: &[Run]) {
+        for run in runs {
+            let limited = run.rules.as_ref().is_some_and(|it| !it.limits.is_empty());
+            if !limited || self.actor.chance(20) {
+                continue;
+            }
+            let start = Start {
+                worker: self.hand.id,
+                claim: run.claim,
+                job: run.id,
+                run: run.run,
+            };
+            self.actor.storage.start(&start).await.expect("start");
         }
     }
 
