@@ -81,10 +81,26 @@ pub(crate) async fn delete_members(
             actor: actor.into(),
             reason: reason.map(Into::into),
         };
-        let answers = crate::command::command(store, &command).await?;
+        let answers = crate::command::carry_out(store, &command, true).await?;
         let done = |answer: &&_| matches!(answer, jobs_core::storage::Answer::Done { .. });
         deleted += answers.iter().filter(done).count() as u64;
     }
+}
+
+/// Goes on with batches whose cancellation somebody has begun who may have died.
+pub(crate) async fn go_on_cancelling(store: &Store) -> Result<()> {
+    let statement = store.statement(&store.sql.cancelled_batches).bind(10_i32);
+    let rows = store.rows("look for cancelled batches", statement).await?;
+    for row in &rows {
+        let batch: Uuid = row.get("id");
+        let actor: Option<String> = row.get("cancelled_by");
+        let reason: Option<String> = row.get("cancelled_for");
+        let actor = actor.unwrap_or_default();
+        delete_members(store, batch.into(), &actor, reason.as_deref()).await?;
+        let statement = store.statement(&store.sql.end_batch).bind(batch);
+        store.rows("end a cancelled batch", statement).await?;
+    }
+    Ok(())
 }
 
 pub(crate) async fn record(store: &Store, batch: BatchId) -> Result<Option<BatchRecord>> {

@@ -20,17 +20,26 @@ const CHUNK: usize = 1_000;
 /// Many jobs are first done without waiting for any; those that somebody had locked are then waited
 /// for, one by one.
 pub(crate) async fn command(store: &Store, command: &Command) -> Result<Vec<Answer>> {
+    carry_out(store, command, false).await
+}
+
+/// The same, perhaps because a batch is cancelled.
+pub(crate) async fn carry_out(
+    store: &Store,
+    command: &Command,
+    of_batch: bool,
+) -> Result<Vec<Answer>> {
     let mut answers: HashMap<JobId, Answer> = HashMap::new();
     let mut busy = Vec::new();
     if let [job] = *command.jobs {
         busy.push(job);
     } else {
         for jobs in command.jobs.chunks(CHUNK) {
-            busy.extend(obey(store, command, jobs, false, &mut answers).await?);
+            busy.extend(obey(store, command, jobs, (false, of_batch), &mut answers).await?);
         }
     }
     for job in busy {
-        obey(store, command, &[job], true, &mut answers).await?;
+        obey(store, command, &[job], (true, of_batch), &mut answers).await?;
     }
     let answer = |job: &JobId| answers.get(job).copied().unwrap_or(Answer::Unknown);
     Ok(command.jobs.iter().map(answer).collect())
@@ -40,7 +49,7 @@ async fn obey(
     store: &Store,
     command: &Command,
     jobs: &[JobId],
-    wait: bool,
+    (wait, of_batch): (bool, bool),
     answers: &mut HashMap<JobId, Answer>,
 ) -> Result<Vec<JobId>> {
     let (due_at, due_in) = due(command.verb);
@@ -52,7 +61,8 @@ async fn obey(
         .bind(command.reason.as_deref())
         .bind(due_at)
         .bind(due_in)
-        .bind(wait);
+        .bind(wait)
+        .bind(of_batch);
     let doing = format!("{} {} jobs", command.verb.as_str(), jobs.len());
     let rows = store.rows(&doing, statement).await?;
     let mut busy = Vec::new();

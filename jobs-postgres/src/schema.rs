@@ -92,6 +92,7 @@ statements! {
     batch
     beat
     cancel_batch
+    cancelled_batches
     cancelled_members
     claim
     close
@@ -105,9 +106,12 @@ statements! {
     drop_day
     empty_day
     events
+    end_batch
     expire
     expire_batches
     expire_by_own_word
+    expire_unstarted
+    expiries
     fold
     fold_batches
     give_back
@@ -139,6 +143,7 @@ statements! {
     refused
     register
     release_started
+    remove_unsealed
     reopen_batch
     rescue
     retire

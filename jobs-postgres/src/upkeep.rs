@@ -8,7 +8,10 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
 use jobs_core::Result;
+use jobs_core::lifecycle::in_words;
 use sqlx::Row;
+use sqlx::postgres::PgRow;
+use uuid::Uuid;
 
 use crate::store::Store;
 
@@ -81,10 +84,55 @@ pub(crate) async fn upkeep(store: &Store) -> Result<Option<Duration>> {
         let row = store.row("look at waiting jobs", statement).await?;
         store.followed(&row);
     }
+    if is_due("expiries") {
+        expire(store).await?;
+    }
+    if is_due("cancelled") {
+        crate::batch::go_on_cancelling(store).await?;
+    }
+    if is_due("unsealed") {
+        remove_unsealed(store).await?;
+    }
     if is_due("deltas") {
         fold(store).await?;
     }
     Ok(None)
+}
+
+/// Deletes jobs that nobody has started in time.
+async fn expire(store: &Store) -> Result<()> {
+    loop {
+        let statement = store.statement(&store.sql.expiries).bind(CHUNK);
+        let rows = store.rows("look for jobs that expire", statement).await?;
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let jobs: Vec<Uuid> = rows.iter().map(|row| row.get(0)).collect();
+        let reason = |row: &PgRow| {
+            let time = Duration::try_from_secs_f64(row.get(1)).unwrap_or(Duration::MAX);
+            format!("was not started within {}", in_words(time))
+        };
+        let reasons: Vec<String> = rows.iter().map(reason).collect();
+        let statement = store.statement(&store.sql.expire_unstarted);
+        let statement = statement.bind(jobs).bind(reasons);
+        let row = store.row("delete jobs that expire", statement).await?;
+        store.followed(&row);
+        if rows.len() < CHUNK as usize || row.get::<i64, _>("deleted") == 0 {
+            return Ok(());
+        }
+    }
+}
+
+/// A large one takes several turns.
+async fn remove_unsealed(store: &Store) -> Result<()> {
+    for _ in 0..20 {
+        let statement = store.statement(&store.sql.remove_unsealed).bind(5 * CHUNK);
+        let row = store.row("remove incomplete batches", statement).await?;
+        if row.get::<i64, _>(0) == 0 {
+            break;
+        }
+    }
+    Ok(())
 }
 
 /// A batch that ends is a member of another, perhaps: so until nothing is left.

@@ -133,11 +133,11 @@ end
 $fn$;
 
 -- An operator's verb on some jobs. p_wait: whether to wait for a job that somebody has locked (for 2 s, then 55P03); if
--- not, it is answered `busy`. The others are answered `done`, `wrong` (the verb does not apply to this state), `held` (another
+-- not, it is answered `busy`. p_of_batch: it is deleted because its batch was cancelled, and only if it is not final. The others are answered `done`, `wrong` (the verb does not apply to this state), `held` (another
 -- job holds its unique key) or `unknown`. Rows without a job name lanes that others got tickets in, and say that there may
 -- be something to let in.
 create or replace function jobs.command(p_verb text, p_jobs uuid[], p_actor text, p_reason text, p_due_at timestamptz, p_due_in float8,
-                             p_wait boolean)
+                             p_wait boolean, p_of_batch boolean)
 returns table (job uuid, answer text, from_state text, to_state text, queue text, priority smallint, holder uuid)
 language plpgsql volatile as $fn$
 #variable_conflict use_column
@@ -187,10 +187,10 @@ begin
                                                     when j.run_at > clock_timestamp() then 'scheduled' else 'enqueued' end
                                    when 1 then 'awaiting' when 2 then 'succeeded' when 3 then 'failed' else 'deleted' end;
         due := null;
-        if p_verb = 'delete' and from_state not in ('succeeded', 'deleted') then
+        if p_verb = 'delete' and from_state not in ('succeeded', 'deleted') and not (p_of_batch and j.state = 3) then
             update jobs.job b
                set state = 4, run = b.run + 1, settled = false, finished_at = clock_timestamp(), pending = null,
-                   reason = 'Deleted by ' || p_actor || coalesce(': ' || p_reason, '')
+                   reason = case when p_of_batch then 'its batch was cancelled by ' else 'Deleted by ' end || p_actor || coalesce(': ' || p_reason, '')
              where b.id = job;
             insert into jobs.stat_delta (queue, kind, deleted, left_failed) values (j.queue, j.kind, 1, (j.state = 3)::int);
             to_state := 'deleted';
@@ -227,7 +227,7 @@ begin
              where b.id = job;
             insert into jobs.stat_delta (queue, kind, left_succeeded, left_failed, left_deleted)
             values (j.queue, j.kind, (j.state = 2)::int, (j.state = 3)::int, (j.state = 4)::int);
-        elsif p_verb = 'run_now' and j.state = 1 then
+        elsif p_verb = 'run_now' and j.state = 1 and not jobs.is_held_back(j.rules) then
             due := clock_timestamp();
             delete from jobs.dependency d where d.child = job;
             delete from jobs.awaiting a where a.job_id = job;
@@ -243,8 +243,14 @@ begin
                 -- It was let in for nothing.
                 perform jobs.end_permits(array[job], '{}');
             end if;
-            perform jobs.place(array[job]);
-            to_state := case when due > clock_timestamp() then 'scheduled' else 'enqueued' end;
+            if p_verb = 'requeue' and jobs.is_held_back(j.rules) then
+                update jobs.job b set state = 1, pending = 0 where b.id = job;
+                insert into jobs.awaiting (job_id) values (job);
+                to_state := 'awaiting';
+            else
+                perform jobs.place(array[job]);
+                to_state := case when due > clock_timestamp() then 'scheduled' else 'enqueued' end;
+            end if;
             queue := j.queue;
             priority := j.priority;
         elsif due is not null then

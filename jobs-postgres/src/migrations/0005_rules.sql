@@ -55,7 +55,7 @@ create table jobs.batch (
 ) with (fillfactor = 50);
 -- Those whose members have to be deleted, also if who began it has died; and those that may never be sealed.
 create index batch_cancelled on jobs.batch (cancelled_at) where cancelled_at is not null and finished_at is null;
-create index batch_unsealed on jobs.batch (created_at) where sealed_at is null;
+create index batch_unsealed on jobs.batch (created_at) where sealed_at is null and cancelled_at is null;
 create index batch_finished on jobs.batch (finished_at) where finished_at is not null;
 create index batch_parent on jobs.batch (parent) where parent is not null;
 

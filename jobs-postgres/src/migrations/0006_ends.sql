@@ -181,8 +181,10 @@ begin
         select distinct (j.rules ->> 'batch')::uuid from jobs.job j
          where j.id = any (v_locked) and j.id between v_locked[1] and v_locked[cardinality(v_locked)] and j.rules ->> 'batch' is not null);
     if v_batches <> '{}' then
-        v_unsealed := array(select b.id from jobs.batch b where b.id = any (v_batches) and b.sealed_at is null for share skip locked);
-        v_busy := array(select b.id from jobs.batch b where b.id = any (v_batches) and b.sealed_at is null and b.id <> all (v_unsealed));
+        v_unsealed := array(select b.id from jobs.batch b where b.id = any (v_batches) and b.sealed_at is null and b.cancelled_at is null for share skip locked);
+        v_busy := array(
+            select b.id from jobs.batch b
+             where b.id = any (v_batches) and b.sealed_at is null and b.cancelled_at is null and b.id <> all (v_unsealed));
         v_locked := array(
             select j.id from jobs.job j
              where j.id = any (v_locked) and j.id between v_locked[1] and v_locked[cardinality(v_locked)]
@@ -305,6 +307,38 @@ begin
         p_ran := '{}';
         v_level := v_level + 1;
     end loop;
+end
+$fn$;
+
+-- Deletes those of these jobs that nobody has started, each for its reason. Who is locked by somebody, or held by a worker, is
+-- looked at again later.
+create or replace function jobs.expire_unstarted(p_jobs uuid[], p_reasons text[], out deleted bigint, out queues text[], out priorities int2[])
+language plpgsql volatile
+    set enable_seqscan = off set enable_bitmapscan = off set enable_mergejoin = off set enable_nestloop = off as $fn$
+declare
+    j       record;
+    v_ended uuid[] := '{}';
+begin
+    for j in
+        select b.* from jobs.job b where b.id = any (p_jobs) order by b.id for no key update skip locked
+    loop
+        if j.state > 1 or j.attempt > 0 or j.lost > 0 or j.started_at is not null then
+            delete from jobs.expiry e where e.job_id = j.id;
+        elsif j.state = 0 and not jobs.take_place(j.queue, j.priority, j.run_at, j.id, j.run) then
+            update jobs.expiry e set expires_at = clock_timestamp() + interval '2 s' where e.job_id = j.id;
+        else
+            delete from jobs.dependency d where d.child = j.id;
+            delete from jobs.awaiting a where a.job_id = j.id;
+            update jobs.job b
+               set state = 4, run = b.run + 1, settled = false, pending = null, finished_at = clock_timestamp(),
+                   reason = p_reasons[array_position(p_jobs, j.id)]
+             where b.id = j.id;
+            insert into jobs.stat_delta (queue, kind, deleted) values (j.queue, j.kind, 1);
+            v_ended := v_ended || j.id;
+        end if;
+    end loop;
+    deleted := cardinality(v_ended);
+    select f.queues, f.priorities into queues, priorities from jobs.finished(v_ended, v_ended, 1, '{}') f;
 end
 $fn$;
 

@@ -24,7 +24,7 @@ begin
     select coalesce(sum(g.total), 0) + b.total as total, coalesce(sum(g.succeeded), 0) + b.succeeded as succeeded,
            coalesce(sum(g.failed), 0) + b.failed as failed, coalesce(sum(g.deleted), 0) + b.deleted as deleted
       into d from gone g;
-    if b.sealed_at is not null and d.total <= d.succeeded + d.failed + d.deleted then
+    if (b.sealed_at is not null or b.cancelled_at is not null) and d.total <= d.succeeded + d.failed + d.deleted then
         v_outcome := case when b.cancelled_at is not null then 4 when d.failed > 0 then 3 else 2 end;
     end if;
     update jobs.batch x
@@ -88,7 +88,7 @@ begin
     priorities := '{}';
     select * into b from jobs.batch x where x.id = p_batch for update;
     known := found;
-    if not known or b.sealed_at is not null then
+    if not known or b.sealed_at is not null or b.cancelled_at is not null then
         return;
     end if;
     update jobs.batch x set sealed_at = clock_timestamp() where x.id = p_batch;
@@ -120,13 +120,15 @@ begin
     if b.outcome is not null then
         perform jobs.tell_batch(b.parent, b.outcome, null);
     end if;
-    update jobs.batch x set finished_at = null, cancelled_at = null, outcome = null where x.id = p_batch;
+    update jobs.batch x
+       set finished_at = null, cancelled_at = null, outcome = null, sealed_at = coalesce(x.sealed_at, clock_timestamp())
+     where x.id = p_batch and (x.finished_at is not null or x.cancelled_at is not null);
     return true;
 end
 $fn$;
 
 -- Marks a batch and those in it as cancelled: from then on they take no members. Answers null if there is no such batch,
--- false if it has ended.
+-- false if it has ended or is cancelled already.
 create or replace function jobs.cancel_batch(p_batch uuid, p_actor text, p_reason text) returns boolean language plpgsql volatile as $fn$
 declare
     b record;
@@ -134,7 +136,7 @@ begin
     select * into b from jobs.batch x where x.id = p_batch for update;
     if not found then
         return null;
-    elsif b.finished_at is not null then
+    elsif b.finished_at is not null or b.cancelled_at is not null then
         return false;
     end if;
     with recursive down (id) as (
@@ -143,11 +145,63 @@ begin
         select x.id from down join jobs.batch x on x.parent = down.id and x.finished_at is null
     )
     update jobs.batch x
-       set cancelled_at = coalesce(x.cancelled_at, clock_timestamp()), sealed_at = coalesce(x.sealed_at, clock_timestamp()),
-           cancelled_by = p_actor, cancelled_for = p_reason
-      from down where x.id = down.id and x.finished_at is null;
+       set cancelled_at = clock_timestamp(), cancelled_by = p_actor, cancelled_for = p_reason
+      from down where x.id = down.id and x.finished_at is null and x.cancelled_at is null;
     -- One without members has nobody whose end would end it.
     insert into jobs.batch_delta (batch) select x.id from jobs.batch x where x.cancelled_at is not null and x.finished_at is null;
     return true;
+end
+$fn$;
+
+-- Removes batches that nobody has completed within an hour, with all that is in them, some members at a time. Answers how much
+-- was done.
+create or replace function jobs.remove_unsealed(p_limit int) returns bigint language plpgsql volatile
+    set enable_seqscan = off set enable_bitmapscan = off set enable_mergejoin = off as $fn$
+declare
+    b         record;
+    v_members uuid[];
+    v_waiting uuid[];
+begin
+    select * into b from jobs.batch x
+     where x.sealed_at is null and x.cancelled_at is null and x.created_at < now() - interval '1 hour'
+     order by x.created_at limit 1 for update skip locked;
+    if not found then
+        return 0;
+    end if;
+    perform jobs.leave(array[b.id], 'its batch %s was not complete within 1 h and was removed', true);
+    v_members := array(select m.member from jobs.batch_member m where m.batch = b.id order by m.member limit p_limit);
+    v_members := array(
+        select j.id from jobs.job j
+         where j.id = any (v_members) and j.id between v_members[1] and v_members[cardinality(v_members)]
+         order by j.id for update skip locked);
+    v_waiting := array(
+        select j.id from jobs.job j
+         where j.id = any (v_members) and j.id between v_members[1] and v_members[cardinality(v_members)] and j.state = 1
+         order by j.id);
+    if v_waiting <> '{}' then
+        perform jobs.give_up(v_waiting, array(select null::text from unnest(v_waiting)));
+        perform jobs.finished(v_waiting, v_waiting, 1, '{}');
+    end if;
+    perform jobs.remove(v_members);
+    if not exists (select from jobs.batch_member m where m.batch = b.id) and not exists (select from jobs.dependency d where d.parent = b.id) then
+        delete from jobs.batch_delta d where d.batch = b.id;
+        delete from jobs.batch x where x.id = b.id;
+        if b.parent is not null then
+            insert into jobs.batch_delta (batch, total) values (b.parent, -1);
+        end if;
+        return 1;
+    end if;
+    return cardinality(v_members);
+end
+$fn$;
+
+-- Whether a job's batch is not complete, so that it must not run. It cannot be completed before this transaction ends.
+create or replace function jobs.is_held_back(p_rules json) returns boolean language plpgsql volatile as $fn$
+begin
+    if p_rules ->> 'batch' is null then
+        return false;
+    end if;
+    perform from jobs.batch b where b.id = (p_rules ->> 'batch')::uuid and b.sealed_at is null and b.cancelled_at is null for share;
+    return found;
 end
 $fn$;

@@ -18,11 +18,11 @@ begin
 end
 $fn$;
 
--- The children that wait for the success of these wait in vain. Who is locked by somebody is left. Answers how many were Deleted.
-create or replace function jobs.leave(p_parents uuid[], p_reason text) returns bigint language plpgsql volatile
+-- The children that wait for the success of these, or with p_all for their end in any way, wait in vain. Who is locked by somebody is left. Answers how many were Deleted.
+create or replace function jobs.leave(p_parents uuid[], p_reason text, p_all boolean default false) returns bigint language plpgsql volatile
     set enable_seqscan = off set enable_bitmapscan = off set enable_mergejoin = off set enable_nestloop = off as $fn$
 declare
-    v_children uuid[] := array(select distinct d.child from jobs.dependency d where d.parent = any (p_parents) and d.condition = 0 order by 1 limit 5000);
+    v_children uuid[] := array(select distinct d.child from jobs.dependency d where d.parent = any (p_parents) and (p_all or d.condition = 0) order by 1 limit 5000);
 begin
     v_children := array(
         select j.id from jobs.job j
@@ -34,7 +34,7 @@ begin
     perform jobs.give_up(v_children, array(
         select format(p_reason, c.parent)
           from (select distinct on (d.child) d.child, d.parent from jobs.dependency d
-                 where d.child = any (v_children) and d.parent = any (p_parents) and d.condition = 0
+                 where d.child = any (v_children) and d.parent = any (p_parents) and (p_all or d.condition = 0)
                  order by d.child, d.place) c
          order by c.child));
     perform jobs.finished(v_children, v_children, 1, '{}');

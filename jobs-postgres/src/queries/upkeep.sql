@@ -1,7 +1,7 @@
 -- What there is to do for jobs with rules.
 select exists (select from jobs.todo) as todo, exists (select from jobs.batch_delta) as deltas,
        exists (select from jobs.expiry where expires_at <= clock_timestamp()) as expiries,
-       exists (select from jobs.batch where cancelled_at is not null and finished_at is null) as cancelled,
-       exists (select from jobs.batch where sealed_at is null and created_at < now() - interval '1 hour') as unsealed,
+       exists (select from jobs.batch where cancelled_at < now() - interval '5 s' and finished_at is null) as cancelled,
+       exists (select from jobs.batch where sealed_at is null and cancelled_at is null and created_at < now() - interval '1 hour') as unsealed,
        exists (select from jobs.blocked where ready) as waiting,
        (select extract(epoch from min(run_at) - clock_timestamp())::float8 from jobs.blocked where not ready) as next
