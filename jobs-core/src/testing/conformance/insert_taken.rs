@@ -2,7 +2,7 @@
 
 use super::control::{pause, resume};
 use super::stage::{Hand, close, job, record, state, store, succeed};
-use crate::job::{ClaimId, JobId, NewJob, QueuePattern, State};
+use crate::job::{Bound, ClaimId, Excess, JobId, LimitRule, NewJob, QueuePattern, State};
 use crate::lifecycle::Transition;
 use crate::storage::{Flush, HandedOver, Scope, Settlement, StorageHandle};
 
@@ -111,6 +111,27 @@ async fn waits_while_paused(hand: &Hand, scope: Scope) {
     assert_eq!(state(storage, jobs[0].id).await, State::Enqueued);
     resume(storage, scope).await;
     assert_eq!(hand.take_one("a").await.id, jobs[0].id);
+}
+
+/// Jobs of a queue with a limit wait until they are let in.
+pub async fn nothing_is_taken_of_a_limited_queue(storage: StorageHandle) {
+    let hand = Hand::hire(&storage).await;
+    let rule = LimitRule {
+        name: "queue:a".into(),
+        bound: Bound::Concurrency { max: 1 },
+        excess: Excess::Wait,
+    };
+    let set = storage.set_limit("queue:a", Some(&rule)).await;
+    set.expect("set_limit");
+    let jobs = [job("a"), job("a")];
+    let Some(handed) = insert_taken(&hand, &jobs, ClaimId::new()).await else {
+        return;
+    };
+    assert_eq!(handed.taken, []);
+    let first = hand.take_one("a").await;
+    hand.finds_nothing("a").await;
+    hand.end(&first, succeed()).await;
+    hand.take_one("a").await;
 }
 
 /// A worker that nobody knows, or that was declared dead, gets nothing; the jobs wait for others.

@@ -74,6 +74,7 @@ macro_rules! __conformance_list {
                 a_lost_answer_is_healed_by_a_beat
                 a_dead_workers_jobs_come_back
                 nothing_is_taken_that_is_paused
+                nothing_is_taken_of_a_limited_queue
                 the_dead_get_nothing
                 what_is_stored_already_is_left_alone
             }
