@@ -6,6 +6,15 @@ pub mod enqueueing {}
 #[doc = include_str!("../docs/continuations.md")]
 pub mod continuations {}
 
+#[doc = include_str!("../docs/batches.md")]
+pub mod batches {}
+
+#[doc = include_str!("../docs/unique.md")]
+pub mod unique {}
+
+#[doc = include_str!("../docs/limits.md")]
+pub mod limits {}
+
 #[doc = include_str!("../docs/workers.md")]
 pub mod workers {}
 

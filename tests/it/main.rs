@@ -7,6 +7,8 @@ mod ui;
 #[cfg(all(feature = "postgres", feature = "sqlite"))]
 mod bad_input;
 #[cfg(all(feature = "postgres", feature = "sqlite"))]
+mod batches;
+#[cfg(all(feature = "postgres", feature = "sqlite"))]
 mod continuations;
 #[cfg(all(feature = "postgres", feature = "sqlite"))]
 mod counters;
@@ -15,9 +17,15 @@ mod enqueueing;
 #[cfg(all(feature = "postgres", feature = "sqlite"))]
 mod examples;
 #[cfg(all(feature = "postgres", feature = "sqlite"))]
+mod flows;
+#[cfg(all(feature = "postgres", feature = "sqlite"))]
 mod kinds;
 #[cfg(all(feature = "postgres", feature = "sqlite"))]
+mod limits;
+#[cfg(all(feature = "postgres", feature = "sqlite"))]
 mod losing;
+#[cfg(all(feature = "postgres", feature = "sqlite"))]
+mod metadata;
 #[cfg(all(feature = "postgres", feature = "sqlite"))]
 mod operators;
 #[cfg(all(feature = "postgres", feature = "sqlite"))]
@@ -32,5 +40,7 @@ mod setup;
 mod stopping;
 #[cfg(all(feature = "postgres", feature = "sqlite"))]
 mod transactions;
+#[cfg(all(feature = "postgres", feature = "sqlite"))]
+mod unique;
 #[cfg(all(feature = "postgres", feature = "sqlite"))]
 mod wakeups;

@@ -166,6 +166,13 @@ impl Place {
         until("all jobs are finished", patience, look, wanted).await;
     }
 
+    /// Waits until all that happens has happened: what is left waits for others.
+    pub(crate) async fn drained_but_awaiting(&self) {
+        let look = async || self.storage.inspect().counts().await.unwrap();
+        let wanted = |counts: &StateCounts| counts.unfinished() == counts.awaiting;
+        until("all jobs have ended that can", PATIENCE, look, wanted).await;
+    }
+
     /// What the workers in other processes said, for whoever reads of the failure.
     fn tell(&self) {
         eprintln!("on {:?}, {}:", self.kind, self.url);

@@ -1,0 +1,135 @@
+//! Metadata and what is inherited of it; jobs that expire.
+
+use jobs::prelude::*;
+use jobs::{JobEntry, JobError, State};
+
+use crate::setup::{Place, on_each};
+
+#[job]
+async fn grandchild(ctx: JobContext) -> Option<String> {
+    ctx.metadata("tenant").map(str::to_owned)
+}
+
+#[job]
+async fn child(ctx: JobContext) -> Result<JobId, JobError> {
+    assert_eq!(ctx.metadata("locale"), Some("fr"));
+    assert_eq!(ctx.metadata("note"), None);
+    // In a task of its own, too.
+    let task = tokio::spawn(ctx.scope(async { grandchild.enqueue().await }));
+    Ok(task.await??.id())
+}
+
+#[job]
+fn parent(ctx: JobContext) -> Result<JobId, JobError> {
+    assert_eq!(ctx.metadata("note"), Some("mine alone"));
+    let child = child.enqueue().metadata("locale", "fr");
+    let handle = tokio::runtime::Handle::current();
+    Ok(handle.block_on(child.into_future())?.id())
+}
+
+#[job(expires_in = "1h")]
+async fn fresh() {}
+
+fn all() -> Vec<&'static JobEntry> {
+    jobs![grandchild, child, parent, fresh]
+}
+
+on_each!(what_is_inherited_is_passed_on: memory, sqlite);
+
+async fn what_is_inherited_is_passed_on(place: &Place) {
+    let client = &place.client;
+    let worker = place.worker(all()).start().await.unwrap();
+    let first = parent
+        .enqueue()
+        .inherited_metadata("tenant", "acme")
+        .inherited_metadata("locale", "de")
+        .metadata("note", "mine alone")
+        .on(client)
+        .await
+        .unwrap();
+    let second = client.handle::<JobId>(first.result().await.unwrap());
+    let third = client.handle::<Option<String>>(second.result().await.unwrap());
+    assert_eq!(third.result().await.unwrap().as_deref(), Some("acme"));
+    let metadata = third.record().await.unwrap().options.metadata;
+    // Its parent's own locale was not to be inherited.
+    assert_eq!(metadata.keys().collect::<Vec<_>>(), ["tenant"]);
+    let unrelated = grandchild.enqueue().on(client).await.unwrap();
+    assert_eq!(unrelated.result().await.unwrap(), None);
+    worker.stop().await;
+}
+
+on_each!(metadata_has_bounds: memory);
+
+async fn metadata_has_bounds(place: &Place) {
+    let refused = async |job: jobs::Enqueue<'static, Fresh>, says: &str| {
+        let error = job.on(&place.client).await.unwrap_err().to_string();
+        assert!(error.contains(says), "{error} should say {says}");
+    };
+    refused(
+        fresh.enqueue().metadata("a b", "x"),
+        "name of a metadata value",
+    )
+    .await;
+    refused(fresh.enqueue().metadata("a", "x\0"), "NUL").await;
+    refused(
+        fresh.enqueue().metadata("a", "x".repeat(4_097)),
+        "4097 bytes",
+    )
+    .await;
+    let mut many = fresh.enqueue();
+    for n in 0..5 {
+        many = many.metadata(format!("n{n}"), "x".repeat(4_000));
+    }
+    refused(many, "16384 bytes at most").await;
+}
+
+on_each!(what_is_not_started_in_time_expires: memory);
+
+async fn what_is_not_started_in_time_expires(place: &Place) {
+    let client = &place.client;
+    let declared = fresh
+        .enqueue()
+        .on(client)
+        .await
+        .unwrap()
+        .record()
+        .await
+        .unwrap();
+    assert_eq!(declared.rules.unwrap().expires_in, Some(hours(1)));
+    let never = fresh
+        .enqueue()
+        .delay(hours(2))
+        .on(client)
+        .await
+        .unwrap_err()
+        .to_string();
+    assert!(never.contains("it would never run"), "{never}");
+    let at_once = fresh
+        .enqueue()
+        .expires_in(seconds(0))
+        .on(client)
+        .await
+        .unwrap_err()
+        .to_string();
+    assert!(at_once.contains("expires at once"), "{at_once}");
+    let short = grandchild
+        .enqueue()
+        .expires_in(std::time::Duration::from_millis(1))
+        .queue("nobody")
+        .on(client);
+    let short = short.await.unwrap();
+    // Any worker sees to it, whatever its queues.
+    let worker = place
+        .worker(all())
+        .queues(["others"])
+        .start()
+        .await
+        .unwrap();
+    let record = short.wait().await.unwrap();
+    assert_eq!((record.state, record.attempt), (State::Deleted, 0));
+    assert_eq!(
+        record.reason.as_deref(),
+        Some("was not started within 1 ms")
+    );
+    worker.stop().await;
+}

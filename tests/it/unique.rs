@@ -1,0 +1,240 @@
+//! Unique jobs, as users say it.
+
+use jobs::prelude::*;
+use jobs::{Error, JobEntry, OnConflict, State, UniqueUntil};
+
+use crate::setup::{Place, on_each};
+
+#[job]
+async fn greet_once(user_id: i64, template: String) {
+    let _ = (user_id, template);
+}
+
+#[job(unique(args = ["user_id"], on_conflict = "replace"))]
+async fn refresh(user_id: i64, reason: String) {
+    let _ = (user_id, reason);
+}
+
+#[job(unique(for = "1h"))]
+async fn hourly(_a: i64, b: String) {
+    drop(b);
+}
+
+on_each!(a_key_is_held_by_one: memory, sqlite);
+
+async fn a_key_is_held_by_one(place: &Place) {
+    let client = &place.client;
+    let first = greet_once
+        .enqueue(1, "a")
+        .unique("one")
+        .on(client)
+        .await
+        .unwrap();
+    assert!(!first.is_existing());
+    let again = greet_once
+        .enqueue(2, "b")
+        .unique("one")
+        .on(client)
+        .await
+        .unwrap();
+    assert_eq!((again.id(), again.is_existing()), (first.id(), true));
+    let other_kind = hourly
+        .enqueue(1, "a")
+        .unique("one")
+        .on(client)
+        .await
+        .unwrap();
+    assert!(!other_kind.is_existing());
+    let error = greet_once
+        .enqueue(2, "b")
+        .unique("one")
+        .on_conflict(OnConflict::Error)
+        .on(client)
+        .await;
+    assert!(
+        matches!(&error, Err(Error::Duplicate { holder, key }) if *holder == first.id() && key == "one"),
+        "{error:?}"
+    );
+    let worker = place.worker(all()).start().await.unwrap();
+    first.wait().await.unwrap();
+    let free = greet_once
+        .enqueue(3, "c")
+        .unique("one")
+        .on(client)
+        .await
+        .unwrap();
+    assert!(!free.is_existing());
+    worker.stop().await;
+}
+
+fn all() -> Vec<&'static JobEntry> {
+    jobs![greet_once, refresh, hourly]
+}
+
+on_each!(keys_are_made_of_arguments: memory, sqlite);
+
+async fn keys_are_made_of_arguments(place: &Place) {
+    let client = &place.client;
+    let first = refresh.enqueue(1, "a").on(client).await.unwrap();
+    let rules = first.record().await.unwrap().rules.unwrap();
+    assert_eq!(rules.unique.unwrap().key, r#"{"user_id":1}"#);
+    let second = refresh.enqueue(1, "b").on(client).await.unwrap();
+    assert_eq!((second.id(), second.is_existing()), (first.id(), true));
+    assert_eq!(
+        first.record().await.unwrap().args,
+        r#"{"user_id":1,"reason":"b"}"#
+    );
+    assert!(
+        !refresh
+            .enqueue(2, "b")
+            .on(client)
+            .await
+            .unwrap()
+            .is_existing()
+    );
+    // All arguments where none is named; a period is held whatever becomes of the job.
+    let one = hourly.enqueue(1, "a").on(client).await.unwrap();
+    let rules = one.record().await.unwrap().rules.unwrap().unique.unwrap();
+    assert_eq!(
+        (rules.key.as_str(), rules.until),
+        (r#"{"a":1,"b":"a"}"#, UniqueUntil::Period(hours(1)))
+    );
+    one.cancel().await.unwrap();
+    assert!(
+        hourly
+            .enqueue(1, "a")
+            .on(client)
+            .await
+            .unwrap()
+            .is_existing()
+    );
+    assert!(
+        !hourly
+            .enqueue(1, "b")
+            .on(client)
+            .await
+            .unwrap()
+            .is_existing()
+    );
+    // Said at the call, it comes first.
+    let by_args = || {
+        greet_once
+            .enqueue(7, "x")
+            .unique_args(["template"])
+            .on(client)
+    };
+    let (one, two) = (by_args().await.unwrap(), by_args().await.unwrap());
+    assert_eq!(one.id(), two.id());
+    let unknown = greet_once
+        .enqueue(7, "x")
+        .unique_args(["tempate"])
+        .on(client)
+        .await
+        .unwrap_err();
+    assert!(
+        unknown.to_string().contains("no argument `tempate`"),
+        "{unknown}"
+    );
+    let started = refresh
+        .enqueue(9, "a")
+        .unique_until(UniqueUntil::Started)
+        .on(client)
+        .await
+        .unwrap();
+    let rules = started
+        .record()
+        .await
+        .unwrap()
+        .rules
+        .unwrap()
+        .unique
+        .unwrap();
+    assert_eq!(
+        (rules.until, rules.on_conflict),
+        (UniqueUntil::Started, OnConflict::Replace)
+    );
+}
+
+on_each!(among_many_the_first_counts: memory, sqlite);
+
+async fn among_many_the_first_counts(place: &Place) {
+    let client = &place.client;
+    let jobs = [(1, "a"), (2, "b"), (1, "c")];
+    let many = greet_once
+        .enqueue_many(jobs)
+        .unique_by(|job| job.user_id.to_string())
+        .on(client)
+        .await
+        .unwrap();
+    let existing: Vec<_> = many.handles().map(|handle| handle.is_existing()).collect();
+    assert_eq!(existing, [false, false, true]);
+    assert_eq!(many.ids()[0], many.ids()[2]);
+    let empty = greet_once
+        .enqueue_many(jobs)
+        .unique_by(|_| String::new())
+        .on(client)
+        .await;
+    assert!(
+        empty
+            .unwrap_err()
+            .to_string()
+            .contains("item 0, counted from 0: the unique key is empty")
+    );
+}
+
+on_each!(a_hundred_at_once_are_one: memory, sqlite);
+
+async fn a_hundred_at_once_are_one(place: &Place) {
+    let tasks: Vec<_> = (0..100)
+        .map(|n| {
+            tokio::spawn(
+                greet_once
+                    .enqueue(n, "x")
+                    .unique("one")
+                    .on(&place.client)
+                    .into_future(),
+            )
+        })
+        .collect();
+    let mut stored = 0;
+    for task in tasks {
+        stored += usize::from(!task.await.unwrap().unwrap().is_existing());
+    }
+    assert_eq!(stored, 1);
+    assert_eq!(place.storage.inspect().counts().await.unwrap().enqueued, 1);
+}
+
+on_each!(a_key_that_is_none_is_refused: memory);
+
+async fn a_key_that_is_none_is_refused(place: &Place) {
+    let refused = async |job: jobs::Enqueue<'static, GreetOnce>, says: &str| {
+        let error = job.on(&place.client).await.unwrap_err().to_string();
+        assert!(error.contains(says), "{error} should say {says}");
+    };
+    let job = || greet_once.enqueue(1, "a");
+    refused(job().unique(""), "is empty").await;
+    refused(job().unique("x".repeat(257)), "257 bytes long").await;
+    refused(job().unique("a\0b"), "NUL").await;
+    refused(
+        job().on_conflict(OnConflict::Error),
+        "there is no unique key",
+    )
+    .await;
+    refused(
+        job()
+            .unique("a")
+            .unique_until(UniqueUntil::Period(seconds(0))),
+        "no time",
+    )
+    .await;
+    assert_eq!(
+        job()
+            .on(&place.client)
+            .await
+            .unwrap()
+            .state()
+            .await
+            .unwrap(),
+        State::Enqueued
+    );
+}
