@@ -72,7 +72,7 @@ async fn calls(place: &Place, wanted: usize) -> Vec<String> {
     ran
 }
 
-on_each!(jobs_of_all_kinds_end_together: memory);
+on_each!(jobs_of_all_kinds_end_together: memory, sqlite, postgres);
 
 async fn jobs_of_all_kinds_end_together(place: &Place) {
     let worker = place.worker(all()).start().await.unwrap();
@@ -108,7 +108,7 @@ async fn jobs_of_all_kinds_end_together(place: &Place) {
     worker.stop().await;
 }
 
-on_each!(a_failed_member_calls_for_help: memory);
+on_each!(a_failed_member_calls_for_help: memory, sqlite, postgres);
 
 async fn a_failed_member_calls_for_help(place: &Place) {
     let worker = place.worker(all()).start().await.unwrap();
@@ -120,7 +120,7 @@ async fn a_failed_member_calls_for_help(place: &Place) {
     worker.stop().await;
 }
 
-on_each!(an_empty_batch_ends_at_once: memory);
+on_each!(an_empty_batch_ends_at_once: memory, sqlite, postgres);
 
 async fn an_empty_batch_ends_at_once(place: &Place) {
     let worker = place.worker(all()).start().await.unwrap();
@@ -133,7 +133,7 @@ async fn an_empty_batch_ends_at_once(place: &Place) {
     worker.stop().await;
 }
 
-on_each!(many_are_stored_in_parts_and_run_when_complete: memory);
+on_each!(many_are_stored_in_parts_and_run_when_complete: memory, sqlite, postgres);
 
 async fn many_are_stored_in_parts_and_run_when_complete(place: &Place) {
     let client = &place.client;
@@ -170,7 +170,7 @@ async fn many_are_stored_in_parts_and_run_when_complete(place: &Place) {
     worker.stop().await;
 }
 
-on_each!(members_add_to_their_own_batch: memory);
+on_each!(members_add_to_their_own_batch: memory, sqlite, postgres);
 
 async fn members_add_to_their_own_batch(place: &Place) {
     let client = &place.client;
@@ -192,7 +192,7 @@ async fn members_add_to_their_own_batch(place: &Place) {
     worker.stop().await;
 }
 
-on_each!(a_cancelled_batch_stops: memory);
+on_each!(a_cancelled_batch_stops: memory, sqlite, postgres);
 
 async fn a_cancelled_batch_stops(place: &Place) {
     let client = &place.client;
@@ -215,7 +215,7 @@ async fn a_cancelled_batch_stops(place: &Place) {
     worker.stop().await;
 }
 
-on_each!(batches_stand_in_batches: memory);
+on_each!(batches_stand_in_batches: memory, sqlite, postgres);
 
 async fn batches_stand_in_batches(place: &Place) {
     let client = &place.client;

@@ -81,7 +81,7 @@ fn all() -> Vec<&'static jobs::JobEntry> {
     ]
 }
 
-on_each!(a_chain_hands_its_results_on: memory, sqlite);
+on_each!(a_chain_hands_its_results_on: memory, sqlite, postgres);
 
 async fn a_chain_hands_its_results_on(place: &Place) {
     let worker = place.worker(all()).start().await.unwrap();
@@ -112,7 +112,7 @@ async fn a_chain_hands_its_results_on(place: &Place) {
     worker.stop().await;
 }
 
-on_each!(a_result_that_was_not_kept_is_told_in_a_chain: memory, sqlite);
+on_each!(a_result_that_was_not_kept_is_told_in_a_chain: memory, sqlite, postgres);
 
 async fn a_result_that_was_not_kept_is_told_in_a_chain(place: &Place) {
     let worker = place.worker(all()).start().await.unwrap();
@@ -128,7 +128,7 @@ async fn a_result_that_was_not_kept_is_told_in_a_chain(place: &Place) {
     worker.stop().await;
 }
 
-on_each!(a_child_waits_for_its_parent: memory, sqlite);
+on_each!(a_child_waits_for_its_parent: memory, sqlite, postgres);
 
 async fn a_child_waits_for_its_parent(place: &Place) {
     let client = &place.client;
@@ -149,7 +149,7 @@ async fn a_child_waits_for_its_parent(place: &Place) {
     worker.stop().await;
 }
 
-on_each!(a_join_waits_for_jobs_of_all_types: memory, sqlite);
+on_each!(a_join_waits_for_jobs_of_all_types: memory, sqlite, postgres);
 
 async fn a_join_waits_for_jobs_of_all_types(place: &Place) {
     let client = &place.client;
@@ -185,7 +185,7 @@ async fn a_join_waits_for_jobs_of_all_types(place: &Place) {
     worker.stop().await;
 }
 
-on_each!(how_a_parent_ends_decides: memory, sqlite);
+on_each!(how_a_parent_ends_decides: memory, sqlite, postgres);
 
 async fn how_a_parent_ends_decides(place: &Place) {
     let client = &place.client;
@@ -218,7 +218,7 @@ async fn how_a_parent_ends_decides(place: &Place) {
     worker.stop().await;
 }
 
-on_each!(an_unknown_parent_is_an_error: memory, sqlite);
+on_each!(an_unknown_parent_is_an_error: memory, sqlite, postgres);
 
 async fn an_unknown_parent_is_an_error(place: &Place) {
     let unknown = JobId::new();

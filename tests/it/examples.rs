@@ -87,6 +87,33 @@ fn transactional() {
     says(&mut example("transactional"), &wanted);
 }
 
+#[test]
+fn pipeline() {
+    let root = std::env::temp_dir().join(format!("jobs-pipeline-{}", std::process::id()));
+    for (directory, files) in [("a", 5), ("b/c", 3)] {
+        let directory = root.join("files").join(directory);
+        fs::create_dir_all(&directory).unwrap();
+        for number in 0..files {
+            fs::write(directory.join(number.to_string()), "one\ntwo\n").unwrap();
+        }
+    }
+    let report = root.join("report.txt");
+    let mut command = example("pipeline");
+    says(
+        command.arg(root.join("files")).arg(&report),
+        &["8 files, see "],
+    );
+    let report = fs::read_to_string(report).unwrap();
+    let wanted = [
+        "/files/a: 5 files, 10 lines, 40 bytes\n",
+        "/files/b/c: 3 files, 6 lines, 24 bytes\n",
+    ];
+    for words in wanted {
+        assert!(report.contains(words), "{report}");
+    }
+    fs::remove_dir_all(root).unwrap();
+}
+
 /// A folder with files of several kinds, and the demo's own files beside it; removed with it.
 struct Folder(PathBuf);
 

@@ -32,7 +32,7 @@ fn plain() -> jobs::Enqueue<'static, FlowStep> {
     flow_step.enqueue("")
 }
 
-on_each!(a_flow_runs_along_its_edges: memory);
+on_each!(a_flow_runs_along_its_edges: memory, sqlite, postgres);
 
 async fn a_flow_runs_along_its_edges(place: &Place) {
     let worker = place.worker(all()).start().await.unwrap();
@@ -73,7 +73,7 @@ async fn a_flow_runs_along_its_edges(place: &Place) {
     worker.stop().await;
 }
 
-on_each!(a_flow_goes_on_from_what_failed: memory);
+on_each!(a_flow_goes_on_from_what_failed: memory, sqlite, postgres);
 
 async fn a_flow_goes_on_from_what_failed(place: &Place) {
     let worker = place.worker(all()).start().await.unwrap();
@@ -103,7 +103,7 @@ async fn a_flow_goes_on_from_what_failed(place: &Place) {
     worker.stop().await;
 }
 
-on_each!(a_flow_is_cancelled_as_a_whole: memory);
+on_each!(a_flow_is_cancelled_as_a_whole: memory, sqlite, postgres);
 
 async fn a_flow_is_cancelled_as_a_whole(place: &Place) {
     let flow = Flow::new()

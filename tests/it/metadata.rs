@@ -22,9 +22,9 @@ async fn child(ctx: JobContext) -> Result<JobId, JobError> {
 #[job]
 fn parent(ctx: JobContext) -> Result<JobId, JobError> {
     assert_eq!(ctx.metadata("note"), Some("mine alone"));
-    let child = child.enqueue().metadata("locale", "fr");
+    let french = child.enqueue().metadata("locale", "fr");
     let handle = tokio::runtime::Handle::current();
-    Ok(handle.block_on(child.into_future())?.id())
+    Ok(handle.block_on(french.into_future())?.id())
 }
 
 #[job(expires_in = "1h")]
@@ -34,7 +34,7 @@ fn all() -> Vec<&'static JobEntry> {
     jobs![grandchild, child, parent, fresh]
 }
 
-on_each!(what_is_inherited_is_passed_on: memory, sqlite);
+on_each!(what_is_inherited_is_passed_on: memory, sqlite, postgres);
 
 async fn what_is_inherited_is_passed_on(place: &Place) {
     let client = &place.client;
@@ -83,7 +83,7 @@ async fn metadata_has_bounds(place: &Place) {
     refused(many, "16384 bytes at most").await;
 }
 
-on_each!(what_is_not_started_in_time_expires: memory);
+on_each!(what_is_not_started_in_time_expires: memory, sqlite);
 
 async fn what_is_not_started_in_time_expires(place: &Place) {
     let client = &place.client;

@@ -20,7 +20,7 @@ async fn hourly(_a: i64, b: String) {
     drop(b);
 }
 
-on_each!(a_key_is_held_by_one: memory, sqlite);
+on_each!(a_key_is_held_by_one: memory, sqlite, postgres);
 
 async fn a_key_is_held_by_one(place: &Place) {
     let client = &place.client;
@@ -71,7 +71,7 @@ fn all() -> Vec<&'static JobEntry> {
     jobs![greet_once, refresh, hourly]
 }
 
-on_each!(keys_are_made_of_arguments: memory, sqlite);
+on_each!(keys_are_made_of_arguments: memory, sqlite, postgres);
 
 async fn keys_are_made_of_arguments(place: &Place) {
     let client = &place.client;
@@ -155,7 +155,7 @@ async fn keys_are_made_of_arguments(place: &Place) {
     );
 }
 
-on_each!(among_many_the_first_counts: memory, sqlite);
+on_each!(among_many_the_first_counts: memory, sqlite, postgres);
 
 async fn among_many_the_first_counts(place: &Place) {
     let client = &place.client;
@@ -182,7 +182,7 @@ async fn among_many_the_first_counts(place: &Place) {
     );
 }
 
-on_each!(a_hundred_at_once_are_one: memory, sqlite);
+on_each!(a_hundred_at_once_are_one: memory, sqlite, postgres);
 
 async fn a_hundred_at_once_are_one(place: &Place) {
     let tasks: Vec<_> = (0..100)

@@ -218,8 +218,13 @@ fn jobs(
     edges: &[Edge],
     order: &[String],
 ) -> Result<Vec<NewJob>> {
+    let mut nodes: BTreeMap<String, Jobs> = nodes.into_iter().collect();
     let mut made: BTreeMap<String, NewJob> = BTreeMap::new();
-    for (name, jobs) in nodes {
+    // Parents first: the ids ascend in this order, and people read lists in theirs.
+    for name in order {
+        let Some((name, jobs)) = nodes.remove_entry(name) else {
+            continue;
+        };
         let told = |error| match error {
             Error::Invalid(why) => invalid(format!("node `{name}`: {why}")),
             other => other,
@@ -255,7 +260,6 @@ fn jobs(
             rules.parents.push(parent);
         }
     }
-    // Parents first: their ids need not ascend, but people read the list so.
     Ok(order.iter().filter_map(|name| made.remove(name)).collect())
 }
 
@@ -357,12 +361,14 @@ fn cycle(waiting: &BTreeMap<&str, BTreeSet<&str>>) -> Error {
         path.push(node);
         node = waiting[node].first().expect("it waits for another");
     };
-    // Walked from child to parent; told the other way round.
+    // Walked from child to parent; told the other way round, from the first by name.
     let mut told: Vec<_> = path[start..]
         .iter()
         .rev()
         .map(|name| format!("`{name}`"))
         .collect();
+    let first = (0..told.len()).min_by_key(|&at| &told[at]).unwrap_or(0);
+    told.rotate_left(first);
     told.push(told[0].clone());
     invalid(format!(
         "the nodes {} wait for each other, so that none of them could ever run",
