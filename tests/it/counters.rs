@@ -6,7 +6,7 @@ use std::time::Duration;
 use jobs::inspect::{JobFilter, StatRecord};
 use jobs::{Retention, State};
 
-use crate::kinds::{AT_ONCE, explode, fails, hold, named, noop, note};
+use crate::kinds::{AT_ONCE, explode, fails, hold, noop, note};
 use crate::setup::{PATIENCE, Place, on_all, on_each, until};
 
 /// What the counters say, over all minutes: (queue, kind) to (succeeded, failed, deleted, retried).
@@ -76,7 +76,7 @@ pub(crate) async fn assert_exact(place: &Place) {
 on_each!(counters_say_what_happened: memory, sqlite, postgres);
 
 async fn counters_say_what_happened(place: &Place) {
-    let worker = place.worker(named(&[])).start().await.unwrap();
+    let worker = place.start(|worker| worker).await;
     noop.enqueue_many(vec![(); 250])
         .on(&place.client)
         .await
@@ -153,7 +153,7 @@ async fn counters_are_exact_after_kills(place: &Place) {
 on_each!(what_is_finished_goes_in_time_and_nothing_else: memory, sqlite, postgres);
 
 async fn what_is_finished_goes_in_time_and_nothing_else(place: &Place) {
-    let worker = place.worker(named(&[])).start().await.unwrap();
+    let worker = place.start(|worker| worker).await;
     let succeeded = note.enqueue(1).on(&place.client).await.unwrap();
     let kept = note
         .enqueue(2)

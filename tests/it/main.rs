@@ -33,6 +33,8 @@ mod order;
 #[cfg(all(feature = "postgres", feature = "sqlite"))]
 mod outages;
 #[cfg(all(feature = "postgres", feature = "sqlite"))]
+mod queues;
+#[cfg(all(feature = "postgres", feature = "sqlite"))]
 mod running;
 #[cfg(all(feature = "postgres", feature = "sqlite"))]
 mod setup;

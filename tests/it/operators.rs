@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use jobs::{Due, Error, JobId, State};
 
-use crate::kinds::{comes_back, explode, heeds, hold, named, note};
-use crate::setup::{PATIENCE, Place, on_all, on_each, until};
+use crate::kinds::{comes_back, explode, heeds, note};
+use crate::setup::{PATIENCE, Place, on_each, until};
 
 on_each!(a_job_that_waits_can_be_deleted: memory, sqlite, postgres);
 
@@ -34,7 +34,7 @@ async fn a_job_that_waits_can_be_deleted(place: &Place) {
             (1, "ada", "delete")
         );
     }
-    let worker = place.worker(named(&[])).start().await.unwrap();
+    let worker = place.start(|worker| worker).await;
     let failed = explode.enqueue().on(&place.client).await.unwrap();
     failed.wait().await.unwrap();
     place.client.delete(failed.id()).await.unwrap();
@@ -53,7 +53,7 @@ async fn a_job_that_waits_can_be_deleted(place: &Place) {
 on_each!(a_verb_that_does_not_apply_says_what_it_found: memory, sqlite, postgres);
 
 async fn a_verb_that_does_not_apply_says_what_it_found(place: &Place) {
-    let worker = place.worker(named(&[])).start().await.unwrap();
+    let worker = place.start(|worker| worker).await;
     let done = note.enqueue(1).on(&place.client).await.unwrap();
     done.result().await.unwrap();
     let error = done.cancel().await.unwrap_err();
@@ -107,7 +107,7 @@ async fn a_verb_that_does_not_apply_says_what_it_found(place: &Place) {
 on_each!(a_scheduled_job_can_be_run_now_or_later: memory, sqlite, postgres);
 
 async fn a_scheduled_job_can_be_run_now_or_later(place: &Place) {
-    let worker = place.worker(named(&[])).start().await.unwrap();
+    let worker = place.start(|worker| worker).await;
     let now = note
         .enqueue(1)
         .delay(jobs::hours(1))
@@ -203,7 +203,7 @@ async fn a_job_that_runs_is_cancelled_where_workers_only_look(place: &Place) {
 on_each!(the_outcome_of_a_deleted_job_is_discarded: memory, sqlite, postgres);
 
 async fn the_outcome_of_a_deleted_job_is_discarded(place: &Place) {
-    let worker = place.worker(named(&[])).start().await.unwrap();
+    let worker = place.start(|worker| worker).await;
     let handle = crate::kinds::ignores
         .enqueue("late")
         .on(&place.client)
@@ -248,121 +248,4 @@ async fn the_outcome_of_a_deleted_job_is_discarded(place: &Place) {
             .len(),
         3
     );
-}
-
-on_all!(a_paused_queue_starts_nothing: memory, sqlite, postgres);
-
-async fn a_paused_queue_starts_nothing(place: &Place) {
-    let worker = place
-        .worker(named(&[]))
-        .concurrency(2)
-        .start()
-        .await
-        .unwrap();
-    let running = hold
-        .enqueue("go")
-        .queue("mail")
-        .on(&place.client)
-        .await
-        .unwrap();
-    place.until_state(running.id(), State::Processing).await;
-    // One that has only looked while the queue was open, in another client's eyes, too.
-    place
-        .client
-        .queue("mail")
-        .pause()
-        .by("ada")
-        .because("the server is down")
-        .await
-        .unwrap();
-    let paused = Instant::now();
-    let waiting = note
-        .enqueue_many(0..20)
-        .queue("mail")
-        .on(&place.client)
-        .await
-        .unwrap();
-    let elsewhere = note.enqueue(99).on(&place.client).await.unwrap();
-    assert_eq!(elsewhere.result().await.unwrap(), 99);
-    let queues = place.storage.inspect().queues().await.unwrap();
-    let mail = queues.iter().find(|queue| queue.name == "mail").unwrap();
-    let pause = mail.pause.as_ref().unwrap();
-    assert_eq!(
-        (&*pause.actor, pause.reason.as_deref()),
-        ("ada", Some("the server is down"))
-    );
-    assert!(
-        (chrono::Utc::now() - pause.since).num_seconds() <= paused.elapsed().as_secs() as i64 + 1
-    );
-    // What runs may end.
-    place.effects.open_gate("go");
-    assert_eq!(running.wait().await.unwrap().state, State::Succeeded);
-    // Others run meanwhile, for longer than any poll takes, and these still wait.
-    while paused.elapsed() < Duration::from_secs(3) {
-        note.enqueue(99)
-            .on(&place.client)
-            .await
-            .unwrap()
-            .result()
-            .await
-            .unwrap();
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-    for handle in waiting.handles() {
-        let record = handle.record().await.unwrap();
-        assert_eq!((record.state, record.attempt), (State::Enqueued, 0));
-    }
-    place.client.queue("mail").resume().await.unwrap();
-    let resumed = std::time::SystemTime::now()
-        .duration_since(std::time::UNIX_EPOCH)
-        .unwrap();
-    for handle in waiting.handles() {
-        handle.result().await.unwrap();
-    }
-    let first = waiting
-        .ids()
-        .iter()
-        .map(|id| place.effects.of_job("note", *id)[0].at)
-        .min()
-        .unwrap();
-    assert!(
-        first.saturating_sub(resumed) < Duration::from_secs(1),
-        "{:?}",
-        first - resumed
-    );
-    worker.stop().await;
-}
-
-on_all!(a_pause_reaches_other_processes: sqlite, postgres);
-
-async fn a_pause_reaches_other_processes(place: &Place) {
-    let worker = place
-        .process(|orders| orders.poll_interval = Duration::from_secs(1))
-        .await;
-    note.enqueue(0)
-        .queue("mail")
-        .on(&place.client)
-        .await
-        .unwrap()
-        .result()
-        .await
-        .unwrap();
-    place.client.queue("mail").pause().await.unwrap();
-    let waiting = note
-        .enqueue(1)
-        .queue("mail")
-        .on(&place.client)
-        .await
-        .unwrap();
-    note.enqueue(2)
-        .on(&place.client)
-        .await
-        .unwrap()
-        .result()
-        .await
-        .unwrap();
-    assert_eq!(waiting.state().await.unwrap(), State::Enqueued);
-    place.client.queue("mail").resume().await.unwrap();
-    assert_eq!(waiting.result().await.unwrap(), 1);
-    drop(worker);
 }

@@ -88,12 +88,7 @@ async fn noted(place: &Place) -> Vec<i64> {
 on_each!(queues_that_are_not_served_stay: memory, sqlite, postgres);
 
 async fn queues_that_are_not_served_stay(place: &Place) {
-    let worker = place
-        .worker(named(&[]))
-        .queues(["a", "b"])
-        .start()
-        .await
-        .unwrap();
+    let worker = place.start(|worker| worker.queues(["a", "b"])).await;
     let unserved = note.enqueue(0).queue("c").on(&place.client).await.unwrap();
     for queue in ["a", "b"] {
         let served = note
@@ -106,12 +101,7 @@ async fn queues_that_are_not_served_stay(place: &Place) {
     }
     assert_eq!(unserved.state().await.unwrap(), State::Enqueued);
     worker.stop().await;
-    let worker = place
-        .worker(named(&[]))
-        .queues(["c*"])
-        .start()
-        .await
-        .unwrap();
+    let worker = place.start(|worker| worker.queues(["c*"])).await;
     unserved.result().await.unwrap();
     worker.stop().await;
 }
@@ -120,12 +110,8 @@ on_each!(a_later_queue_waits_for_the_earlier: memory, sqlite, postgres);
 
 async fn a_later_queue_waits_for_the_earlier(place: &Place) {
     let worker = place
-        .worker(named(&[]))
-        .queues(["a", "b"])
-        .concurrency(1)
-        .start()
-        .await
-        .unwrap();
+        .start(|worker| worker.queues(["a", "b"]).concurrency(1))
+        .await;
     keep_busy(place, "a").await;
     for n in 0..30 {
         // The first ones are in b, and those in a have no higher priority.
@@ -160,12 +146,8 @@ async fn weights_give_shares(place: &Place) {
         .await
         .unwrap();
     let worker = place
-        .worker(named(&[]))
-        .weighted_queues(weights)
-        .concurrency(1)
-        .start()
-        .await
-        .unwrap();
+        .start(|worker| worker.weighted_queues(weights).concurrency(1))
+        .await;
     place.drained(PATIENCE).await;
     worker.stop().await;
     let noted = noted(place).await;
@@ -181,12 +163,7 @@ async fn weights_give_shares(place: &Place) {
 on_each!(priority_first_then_first_come: memory, sqlite, postgres);
 
 async fn priority_first_then_first_come(place: &Place) {
-    let worker = place
-        .worker(named(&[]))
-        .concurrency(1)
-        .start()
-        .await
-        .unwrap();
+    let worker = place.start(|worker| worker.concurrency(1)).await;
     keep_busy(place, "default").await;
     for n in 0..30 {
         let priority = [Priority::LOW, Priority::HIGH, Priority::NORMAL][n as usize % 3];
@@ -209,12 +186,7 @@ async fn priority_first_then_first_come(place: &Place) {
 on_each!(who_is_due_first_runs_first: memory, sqlite, postgres);
 
 async fn who_is_due_first_runs_first(place: &Place) {
-    let worker = place
-        .worker(named(&[]))
-        .concurrency(1)
-        .start()
-        .await
-        .unwrap();
+    let worker = place.start(|worker| worker.concurrency(1)).await;
     keep_busy(place, "default").await;
     // Enqueued in the opposite order of their times, all of them soon due.
     let mut last = None;
@@ -238,18 +210,8 @@ async fn who_is_due_first_runs_first(place: &Place) {
 on_each!(two_workers_share_the_work: memory, sqlite, postgres);
 
 async fn two_workers_share_the_work(place: &Place) {
-    let one = place
-        .worker(named(&[]))
-        .concurrency(4)
-        .start()
-        .await
-        .unwrap();
-    let two = place
-        .worker(named(&[]))
-        .concurrency(4)
-        .start()
-        .await
-        .unwrap();
+    let one = place.start(|worker| worker.concurrency(4)).await;
+    let two = place.start(|worker| worker.concurrency(4)).await;
     crate::kinds::rest
         .enqueue_many([20; 200])
         .on(&place.client)

@@ -15,7 +15,7 @@ use crate::setup::{PATIENCE, Place, on_each};
 on_each!(a_job_runs_and_answers: memory, sqlite, postgres);
 
 async fn a_job_runs_and_answers(place: &Place) {
-    let worker = place.worker(named(&[])).start().await.unwrap();
+    let worker = place.start(|worker| worker).await;
     let held = hold.enqueue("go").on(&place.client).await.unwrap();
     let record = place.until_state(held.id(), State::Processing).await;
     let id = place.storage.inspect().workers().await.unwrap()[0].info.id;
@@ -45,7 +45,7 @@ async fn a_job_runs_and_answers(place: &Place) {
 on_each!(an_error_is_kept_with_its_causes: memory, sqlite, postgres);
 
 async fn an_error_is_kept_with_its_causes(place: &Place) {
-    let worker = place.worker(named(&[])).start().await.unwrap();
+    let worker = place.start(|worker| worker).await;
     let handle = explode.enqueue().on(&place.client).await.unwrap();
     let record = handle.wait().await.unwrap();
     assert_eq!((record.state, record.attempt), (State::Failed, 1));
@@ -74,7 +74,7 @@ async fn an_error_is_kept_with_its_causes(place: &Place) {
 on_each!(a_panic_hurts_nobody_else: memory, sqlite, postgres);
 
 async fn a_panic_hurts_nobody_else(place: &Place) {
-    let worker = place.worker(named(&[])).start().await.unwrap();
+    let worker = place.start(|worker| worker).await;
     let beside = hold.enqueue("go").on(&place.client).await.unwrap();
     place.until_state(beside.id(), State::Processing).await;
     let handle = boom
@@ -116,7 +116,7 @@ on_each!(arguments_that_do_not_decode_fail_at_once: memory, sqlite, postgres);
 async fn arguments_that_do_not_decode_fail_at_once(place: &Place) {
     let job = NewJob::new(JobId::new(), "e2e.note", r#"{"n":"seven"}"#);
     let id = place.storage.insert(&[job]).await.unwrap()[0].id;
-    let worker = place.worker(named(&[])).start().await.unwrap();
+    let worker = place.start(|worker| worker).await;
     let record = place.until_state(id, State::Failed).await;
     let reason = record.reason.unwrap();
     let told = ["e2e.note", "`n`", "seven"]
@@ -129,7 +129,7 @@ async fn arguments_that_do_not_decode_fail_at_once(place: &Place) {
 on_each!(a_function_that_blocks_delays_no_other: memory, sqlite, postgres);
 
 async fn a_function_that_blocks_delays_no_other(place: &Place) {
-    let worker = place.worker(named(&[])).start().await.unwrap();
+    let worker = place.start(|worker| worker).await;
     // More of them than this runtime has threads.
     let blocking = block
         .enqueue_many([5_000; 4])
@@ -176,12 +176,7 @@ async fn a_function_that_blocks_delays_no_other(place: &Place) {
 on_each!(what_takes_too_long_is_dropped: memory, sqlite, postgres);
 
 async fn what_takes_too_long_is_dropped(place: &Place) {
-    let worker = place
-        .worker(named(&[]))
-        .concurrency(1)
-        .start()
-        .await
-        .unwrap();
+    let worker = place.start(|worker| worker.concurrency(1)).await;
     let limit = Duration::from_millis(300);
     let handle = hold
         .enqueue("never")
@@ -214,7 +209,7 @@ async fn what_takes_too_long_is_dropped(place: &Place) {
 on_each!(an_error_may_say_how_to_go_on: memory, sqlite, postgres);
 
 async fn an_error_may_say_how_to_go_on(place: &Place) {
-    let worker = place.worker(named(&[])).start().await.unwrap();
+    let worker = place.start(|worker| worker).await;
     let discarded = discards.enqueue().on(&place.client).await.unwrap();
     let record = discarded.wait().await.unwrap();
     assert_eq!((record.state, record.attempt), (State::Failed, 1));
@@ -259,7 +254,7 @@ fn assert_due_in(record: &JobRecord, wait: Duration) {
 on_each!(a_result_that_cannot_be_kept_is_explained: memory, sqlite, postgres);
 
 async fn a_result_that_cannot_be_kept_is_explained(place: &Place) {
-    let worker = place.worker(named(&[])).start().await.unwrap();
+    let worker = place.start(|worker| worker).await;
     let handle = not_a_number.enqueue().on(&place.client).await.unwrap();
     let record = handle.wait().await.unwrap();
     assert_eq!(
@@ -294,7 +289,7 @@ async fn an_old_name_is_known(place: &Place) {
 on_each!(a_list_of_delays_is_followed: memory, sqlite, postgres);
 
 async fn a_list_of_delays_is_followed(place: &Place) {
-    let worker = place.worker(named(&[])).start().await.unwrap();
+    let worker = place.start(|worker| worker).await;
     let delays = Backoff::List(vec![Duration::ZERO, Duration::from_secs(3_600)].into());
     let job = fails
         .enqueue(9u32)
@@ -320,7 +315,7 @@ async fn a_list_of_delays_is_followed(place: &Place) {
 on_each!(a_failed_attempt_is_tried_again: memory, sqlite, postgres);
 
 async fn a_failed_attempt_is_tried_again(place: &Place) {
-    let worker = place.worker(named(&[])).start().await.unwrap();
+    let worker = place.start(|worker| worker).await;
     let handle = fails
         .enqueue(3u32)
         .backoff(AT_ONCE)
@@ -341,7 +336,7 @@ async fn a_failed_attempt_is_tried_again(place: &Place) {
 on_each!(the_default_is_a_growing_delay: memory, sqlite, postgres);
 
 async fn the_default_is_a_growing_delay(place: &Place) {
-    let worker = place.worker(named(&[])).start().await.unwrap();
+    let worker = place.start(|worker| worker).await;
     let before = chrono::Utc::now();
     let handle = fails.enqueue(9u32).on(&place.client).await.unwrap();
     let record = place.until_state(handle.id(), State::Scheduled).await;
@@ -356,7 +351,7 @@ async fn the_default_is_a_growing_delay(place: &Place) {
 on_each!(retries_come_to_an_end: memory, sqlite, postgres);
 
 async fn retries_come_to_an_end(place: &Place) {
-    let worker = place.worker(named(&[])).start().await.unwrap();
+    let worker = place.start(|worker| worker).await;
     let handle = fails
         .enqueue(9u32)
         .retries(2)
@@ -387,12 +382,7 @@ on_each!(as_many_run_at_once_as_there_are_slots: memory, sqlite, postgres);
 
 async fn as_many_run_at_once_as_there_are_slots(place: &Place) {
     let began = Instant::now();
-    let worker = place
-        .worker(named(&[]))
-        .concurrency(8)
-        .start()
-        .await
-        .unwrap();
+    let worker = place.start(|worker| worker.concurrency(8)).await;
     rest.enqueue_many([400; 24])
         .on(&place.client)
         .await

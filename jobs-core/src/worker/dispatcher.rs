@@ -259,20 +259,21 @@ impl Dispatcher {
         } else {
             self.look_at
         };
-        // Nobody tells when the settler has room again.
-        let until = if self.crew.settler.is_full() {
-            now + BEFORE_ASKING
-        } else {
-            until
+        // Nobody tells when the settler has room again, or nothing left.
+        let quiet = self.crew.serving.is_quiet();
+        let settler = &self.crew.settler;
+        let ending = quiet && self.crew.held.is_empty() && !settler.is_empty();
+        let until = match settler.is_full() || ending {
+            true => until.min(now + BEFORE_ASKING),
+            false => until,
         };
         let (crew, stop) = (Arc::clone(&self.crew), self.stop.clone());
         // Asked for before looking, so that one that ends in between is noticed.
         let runner_ended = crew.runner_ended.notified();
         tokio::pin!(runner_ended);
-        let quiet = crew.serving.is_quiet();
         if quiet {
             runner_ended.as_mut().enable();
-            if crew.held.is_empty() {
+            if crew.held.is_empty() && crew.settler.is_empty() {
                 crew.serving.is_idle();
             }
         }

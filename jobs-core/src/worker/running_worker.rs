@@ -44,9 +44,9 @@ impl RunningWorker {
         self.serving.set(order)
     }
 
-    /// Takes nothing new from now on, and waits until all that this worker has taken has ended, however
-    /// long that takes; the other jobs are left to other workers. [`stop`](Self::stop) it then. Whoever
-    /// stops waiting has a worker that still takes nothing new.
+    /// Takes nothing new from now on, and waits until all that this worker has taken has ended and is
+    /// written down, however long that takes; other jobs are left to other workers. [`stop`](Self::stop) it
+    /// then. Whoever stops waiting has a worker that still takes nothing new.
     ///
     /// ```
     /// # use std::time::Duration;

@@ -123,6 +123,11 @@ impl Settler {
         self.unsettled.load(Ordering::Relaxed) >= FULL
     }
 
+    /// Whether everything is written down.
+    pub(super) fn is_empty(&self) -> bool {
+        self.unsettled.load(Ordering::Relaxed) == 0
+    }
+
     /// Runs the hands until [`Self::stop`] was called and everything is written down.
     pub(super) async fn run(self: Arc<Self>) {
         let hands = (0..HANDS).map(|hand| {

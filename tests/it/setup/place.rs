@@ -7,12 +7,13 @@ use std::time::Duration;
 use std::{env, fs, panic, process, thread};
 
 use jobs::inspect::{JobRecord, StateCounts};
-use jobs::{Client, JobEntry, JobId, State, StorageHandle, Worker, WorkerBuilder};
+use jobs::{Client, JobEntry, JobId, RunningWorker, State, StorageHandle, Worker, WorkerBuilder};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, Connection, Executor, PgConnection};
 use tokio::runtime::{Builder, Runtime};
 
 use super::{Effects, PATIENCE, until};
+use crate::kinds::named;
 
 /// Which storage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -135,6 +136,15 @@ impl Place {
         Worker::builder(self.storage.clone())
             .jobs(jobs)
             .data(self.effects.clone())
+    }
+
+    /// Starts a worker in this process for all the jobs there are, set up as the test says.
+    pub(crate) async fn start(
+        &self,
+        set_up: impl FnOnce(WorkerBuilder) -> WorkerBuilder,
+    ) -> RunningWorker {
+        let worker = set_up(self.worker(named(&[])));
+        worker.start().await.unwrap()
     }
 
     /// What is known of a job.
