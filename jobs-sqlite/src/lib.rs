@@ -43,6 +43,7 @@ mod rules;
 mod settle;
 mod tick;
 mod wake;
+mod watch;
 mod within;
 mod worker;
 mod writer;

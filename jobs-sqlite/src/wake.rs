@@ -1,12 +1,13 @@
 //! Hints that something has happened.
 //!
 //! What is done through this storage is hinted at after its commit, without the file. Whether somebody else
-//! has written, the task that writes looks every few milliseconds while somebody listens: see [`Lookout`].
+//! has written is looked at every few milliseconds while somebody listens: see [`Lookout`] and [`Watch`].
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use sqlx::SqliteConnection;
 use tokio::sync::broadcast;
@@ -16,6 +17,7 @@ use jobs_core::job::JobId;
 use jobs_core::storage::Wake;
 
 use crate::SqliteStorage;
+use crate::watch::{Told, Watch};
 
 /// How many hints a slow listener may be behind before it is told to look at everything.
 pub(crate) const HINTS: usize = 1_024;
@@ -56,25 +58,16 @@ impl Hints {
     }
 }
 
-/// How often to look whether another process has written, while somebody listens.
-const LOOK_EVERY: Duration = Duration::from_millis(25);
-
-/// File systems may be late by a tick of their clock with the time at which a file was changed.
-const TICK: Duration = Duration::from_millis(20);
-
 /// How often to look closely, whatever the file system says.
 const LOOK_CLOSELY: Duration = Duration::from_millis(500);
 
 /// Sees that another connection has committed. `pragma data_version` says so, but takes the way through
-/// the driver's thread; so it is asked only when the log was written to since, which costs no more than a
-/// glance at the directory, and now and then in case the file system does not tell.
+/// the driver's thread; so it is asked only when the log was written to since, as a [`Watch`] tells, and now
+/// and then in case the file system does not tell.
 pub(crate) struct Lookout {
-    log: PathBuf,
-    /// When to look next.
-    pub(crate) next: Instant,
-    closely: Instant,
-    /// When the log was last written to, as far as that has been looked into.
-    written: Option<SystemTime>,
+    watch: Watch,
+    /// When to look whatever the watch says.
+    pub(crate) closely: Instant,
     /// What `data_version` said last: it stays the same while only this connection commits.
     version: Option<i64>,
 }
@@ -84,12 +77,16 @@ impl Lookout {
         let mut log = file.as_os_str().to_owned();
         log.push("-wal");
         Self {
-            log: log.into(),
-            next: Instant::now(),
+            watch: Watch::start(log.into()),
             closely: Instant::now(),
-            written: None,
             version: None,
         }
+    }
+
+    /// What is told when the log was written to; nothing is while nobody listens.
+    pub(crate) fn told(&self, listening: bool) -> Arc<Told> {
+        self.watch.listen(listening);
+        Arc::clone(&self.watch.told)
     }
 
     /// What happens from now on is not looked at; so the next look finds that anything may have happened.
@@ -98,14 +95,12 @@ impl Lookout {
         self.closely = Instant::now();
     }
 
-    /// Whether another connection may have committed since the last look. Not before it is time to look.
+    /// Whether another connection may have committed since the last look. Not before there is a reason to
+    /// look.
     pub(crate) async fn has_changed(&mut self, connection: &mut SqliteConnection) -> bool {
         let now = Instant::now();
-        if now < self.next {
-            return false;
-        }
-        self.next = now + LOOK_EVERY;
-        if now < self.closely && !self.log_was_written() {
+        let written = self.watch.told.written.swap(false, Ordering::Relaxed);
+        if now < self.closely && !written {
             return false;
         }
         self.closely = now + LOOK_CLOSELY;
@@ -114,17 +109,6 @@ impl Lookout {
         let changed = version.is_none() || version != self.version;
         self.version = version;
         changed
-    }
-
-    fn log_was_written(&mut self) -> bool {
-        let written = self.log.metadata().and_then(|log| log.modified()).ok();
-        // Within a tick of its time the log may have been written to once more without showing it.
-        let ripe = |at: SystemTime| at.elapsed().is_ok_and(|age| age > TICK);
-        if written == self.written && written.is_some_and(ripe) {
-            return false;
-        }
-        self.written = written.filter(|at| ripe(*at));
-        true
     }
 }
 

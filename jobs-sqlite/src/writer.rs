@@ -176,13 +176,15 @@ impl Task {
         let queries = Arc::clone(&self.settings.queries);
         loop {
             let listening = self.settings.wakes.receiver_count() > 0;
+            let told = self.lookout.told(listening);
             tokio::select! {
                 biased;
                 received = self.requests.recv_many(&mut batch, MOST_AT_ONCE) => match received {
                     0 => break,
                     _ => self.serve_all(&mut batch).await,
                 },
-                () = tokio::time::sleep_until(self.lookout.next), if listening => {}
+                () = told.news.notified(), if listening => {}
+                () = tokio::time::sleep_until(self.lookout.closely), if listening => {}
                 () = alarm(&queries) => self.look_at_limits(&mut batch).await,
                 () = listeners.notified(), if !listening => {}
             }
