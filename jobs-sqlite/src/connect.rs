@@ -146,7 +146,10 @@ impl SqliteStorageBuilder {
             .pragma("journal_size_limit", "67108864")
             .row_buffer_size(1_024)
             .thread_name(|id| format!("jobs-sqlite-{id}"));
-        let mut connection = open(&writing, patience).await.map_err(explained)?;
+        let mut connection = match open(&writing, patience).await {
+            Err(_) if !file.exists() => return Err(missing(&file)),
+            opened => opened.map_err(explained)?,
+        };
         check_mode(&mut connection, &file).await?;
 
         let readers = match self.source {
@@ -265,6 +268,15 @@ fn check_directory(file: &Path) -> Result<()> {
         )
     };
     Err(Error::Setup(what))
+}
+
+/// There is no file, and it is not to be made: trying again would not help.
+fn missing(file: &Path) -> Error {
+    Error::Setup(format!(
+        "there is no file {}, and it could not be created: leave `mode` out of the URL, or create the file first \
+         (on a pool of yours, with `create_if_missing`); check the rights to its directory",
+        file.display()
+    ))
 }
 
 /// Opens the connection that writes. Putting a fresh file into WAL mode needs it alone for a moment, so

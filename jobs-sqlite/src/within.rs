@@ -10,10 +10,10 @@ use sqlx::pool::PoolConnection;
 use sqlx::{Connection, Sqlite, SqliteConnection, Transaction};
 use uuid::Uuid;
 
-use jobs_core::Result;
 use jobs_core::job::{NewJob, State, WorkerId};
 use jobs_core::lifecycle::Transition;
 use jobs_core::storage::{Inserted, NewBatch, Settlement, Within, check_rules};
+use jobs_core::{Error, Result};
 
 use crate::SqliteStorage;
 use crate::batch;
@@ -33,7 +33,7 @@ impl Within<SqliteStorage> for SqliteConnection {
         if jobs.is_empty() {
             return Ok(Vec::new());
         }
-        let explained = |fault: Fault| fault.during("storing jobs");
+        let explained = |fault| explain(storage, fault, "storing jobs");
         let queries = &storage.0.queries;
         if !rules::needs_room(jobs) {
             let known = async { NewRows::new(jobs)?.store(queries, self).await };
@@ -70,7 +70,7 @@ impl Within<SqliteStorage> for SqliteConnection {
         });
         stored
             .await
-            .map_err(|fault| fault.during("storing a batch"))
+            .map_err(|fault| explain(storage, fault, "storing a batch"))
     }
 
     async fn complete(
@@ -80,7 +80,7 @@ impl Within<SqliteStorage> for SqliteConnection {
         run: &Settlement,
     ) -> Result<()> {
         let completed = complete(self, storage, worker, run).await;
-        completed.map_err(|fault| fault.during("completing a job"))
+        completed.map_err(|fault| explain(storage, fault, "completing a job"))
     }
 }
 
@@ -132,6 +132,18 @@ impl Within<SqliteStorage> for PoolConnection<Sqlite> {
     ) -> Result<()> {
         Within::complete(&mut **self, storage, worker, run).await
     }
+}
+
+/// In the caller's transaction a missing table may mean more than elsewhere.
+fn explain(storage: &SqliteStorage, fault: Fault, doing: &str) -> Error {
+    if !fault.is_missing_table() {
+        return fault.during(doing);
+    }
+    let file = &storage.0.file;
+    Error::Schema(format!(
+        "{doing}: {fault}: the tables of jobs are not where this transaction is: it is one of another database than \
+         the storage's, {file}, or the migrations were not run there (`storage.migrate()`)"
+    ))
 }
 
 async fn complete(

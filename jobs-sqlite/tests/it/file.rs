@@ -73,7 +73,7 @@ async fn a_file_may_be_required_to_exist() {
     let folder = Folder::new();
     let url = format!("sqlite://{}?mode=rw", folder.file().display());
     let error = refusal(&url).await;
-    assert!(error.contains("unable to open database file"), "{error}");
+    assert!(error.contains("there is no file"), "{error}");
     assert!(!folder.file().exists());
     drop(folder.open().await);
     SqliteStorage::connect(&url).await.expect("now it exists");
@@ -198,4 +198,13 @@ async fn commits_wait_for_the_disk_unless_told_otherwise() {
     let inserted = quick.unwrap().insert(std::slice::from_ref(&job)).await;
     assert!(!inserted.unwrap()[0].existing);
     assert!(folder.open().await.job(job.id).await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn a_file_that_is_not_there_and_not_to_be_made_is_no_passing_trouble() {
+    let folder = Folder::new();
+    let url = format!("sqlite://{}?mode=ro", folder.file().display());
+    let error = SqliteStorage::connect(&url).await.unwrap_err();
+    assert!(matches!(error, Error::Setup(_)), "{error:?}");
+    assert!(error.to_string().contains("there is no file"), "{error}");
 }

@@ -197,4 +197,5 @@ async fn another_database_is_named_as_such() {
     let error = Within::insert(&mut tx, &storage, &[new_job()]).await;
     let error = error.unwrap_err();
     assert!(matches!(error, Error::Schema(_)), "{error:?}");
+    assert!(error.to_string().contains("another database"), "{error}");
 }
