@@ -205,6 +205,8 @@ struct Changes {
     left: Vec<State>,
     /// Jobs that are Deleted, and those that wait for their parents no longer.
     ended: Vec<(Uuid, State)>,
+    /// Batches of those of them that were Failed.
+    recounted: Vec<Uuid>,
     /// Jobs with rules that run again, and who holds the keys that such jobs want.
     again: Vec<Again>,
     holders: HashMap<(String, String), JobId>,
@@ -274,6 +276,11 @@ impl Changes {
         ));
         self.counted.of(&job.queue, &job.kind).deleted += 1;
         self.ended.push((job.id.as_uuid(), State::Deleted));
+        if job.state == State::Failed {
+            // In its batch it counts as Deleted now, not as both.
+            let batch = job.rules.as_ref().and_then(|rules| rules.batch);
+            self.recounted.extend(batch.map(|batch| batch.as_uuid()));
+        }
         if job.state == State::Processing {
             self.hints.cancelled(job.id);
         }
@@ -348,6 +355,7 @@ impl Changes {
             .bind(command.reason.clone())
             .execute(tx)
             .await?;
+        step.no_longer_failed(&self.recounted).await?;
         step.requeued(&self.again).await?;
         step.place(&self.waiting).await?;
         step.ended(self.ended.clone()).await?;

@@ -164,11 +164,13 @@ impl Step<'_> {
     /// Jobs that wait for nothing but their time and their limits stand in line.
     pub(super) async fn line_up(&mut self, jobs: &str) -> fault::Result<()> {
         let pick = self.queries.limited.query().bind(jobs.to_owned());
-        let mut rows = Vec::new();
+        let (mut rows, mut free) = (Vec::new(), Vec::new());
         for row in pick.fetch_all(&mut *self.tx).await? {
             let queue: String = row.try_get(1)?;
             let uses = self.uses(row.try_get(5)?, &queue).await?;
             let Some(first) = uses.into_iter().next() else {
+                // What does not parse was written by a later version: nobody can tell what it says.
+                free.push(row.try_get::<Uuid, _>(0)?);
                 continue;
             };
             let line: Line = (first.rule.name.into_owned(), first.key);
@@ -182,6 +184,10 @@ impl Step<'_> {
             let id = Hex(row.try_get(0)?);
             let (kind, priority): (String, i64) = (row.try_get(2)?, row.try_get(3)?);
             rows.push((line.0, line.1, ready, priority, run_at, id, queue, kind));
+        }
+        if !free.is_empty() {
+            let tickets = self.queries.ticket_now.query().bind(ids_of(free)?);
+            tickets.execute(&mut *self.tx).await?;
         }
         if rows.is_empty() {
             return Ok(());

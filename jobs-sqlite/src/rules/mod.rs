@@ -15,6 +15,7 @@ mod room;
 mod store;
 mod unique;
 mod whole;
+mod whole_batch;
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -37,12 +38,13 @@ use crate::wake::Hints;
 use limit::{Limits, Line};
 use pauses::Pauses;
 
-pub(crate) use batch::{cancel, create, open_members, record, seal, settle, take_again};
+pub(crate) use batch::record;
 pub(crate) use limit::{choose, list};
 pub(crate) use parents::awaited;
 pub(crate) use store::{needs_room, store};
 pub(crate) use unique::holders;
 pub(crate) use whole::whole;
+pub(crate) use whole_batch::{cancel, create, open_members, seal, settle, take_again};
 
 /// One step in a transaction, with what it is worth telling once that is committed.
 pub(crate) struct Step<'t> {
@@ -107,7 +109,7 @@ impl<'t> Step<'t> {
     /// Removes batches that have ended; who still waits for them waits in vain.
     pub(crate) async fn forget_batches(&mut self, batches: Vec<Uuid>) -> fault::Result<()> {
         self.removed(&ids_of(batches.iter().copied())?).await?;
-        batch::forget(self, batches).await
+        whole_batch::forget(self, batches).await
     }
 
     /// Deletes jobs that have not ended, each for a reason, with what follows.
@@ -170,13 +172,21 @@ impl<'t> Step<'t> {
         let keys = jobs.iter().filter_map(|job| {
             let unique = job.rules.unique.as_ref()?;
             let held = !matches!(unique.until, UniqueUntil::Period(_));
-            held.then(|| (&job.kind, &unique.key, Hex(job.id), None::<i64>))
+            held.then_some((&job.kind, &unique.key, Hex(job.id), None::<i64>))
         });
         let keys: Vec<_> = keys.collect();
         if !keys.is_empty() {
             let take = self.queries.unique_take.query();
             let take = take.bind(encode::rows(keys)?);
             take.execute(&mut *self.tx).await?;
+        }
+        Ok(())
+    }
+
+    /// Members of these batches were Failed, and are not any more.
+    pub(crate) async fn no_longer_failed(&mut self, batches: &[Uuid]) -> fault::Result<()> {
+        for batch in batches {
+            batch::reopen(self, *batch, State::Failed).await?;
         }
         Ok(())
     }
@@ -188,7 +198,7 @@ impl<'t> Step<'t> {
         expiry::expire(self).await?;
         let keys = self.queries.unique_expire.query().bind(self.now);
         keys.execute(&mut *self.tx).await?;
-        batch::abandon(self, since).await
+        whole_batch::abandon(self, since).await
     }
 
     /// Writes down what has been counted so far.
