@@ -19,7 +19,7 @@ const SAMPLE: usize = 300;
 
 type Ends = HashMap<JobId, BTreeMap<i32, End>>;
 
-async fn records(storage: &StorageHandle) -> HashMap<JobId, JobRecord> {
+pub(super) async fn records(storage: &StorageHandle) -> HashMap<JobId, JobRecord> {
     let mut all = HashMap::new();
     let mut filter = JobFilter {
         limit: 1_000,
@@ -293,6 +293,7 @@ pub(super) async fn drain(storage: &StorageHandle, ledger: &Ledger) {
     for id in left.into_keys() {
         waits_or_is_gone(storage, id).await;
     }
+    rules::keys_are_free(&hand, ledger).await;
     let due = storage.next_due(&request).await.expect("next_due");
     assert_eq!(due, None);
     for limit in storage.limits().await.unwrap_or_default() {

@@ -1,6 +1,8 @@
 //! What clients store: jobs of all sorts, and batches of them.
 
-use super::super::stage::{after_batch, at_most, job, limit, rule, rules};
+use std::time::Duration;
+
+use super::super::stage::{after_batch, at_most, at_once, job, limit, rule, rules};
 use super::actors::{Actor, KINDS, QUEUES};
 use crate::error::{Error, Result};
 use crate::job::{
@@ -8,13 +10,12 @@ use crate::job::{
     UniqueUntil,
 };
 use crate::storage::{Inserted, NewBatch, StorageHandle};
-use std::time::Duration;
-
-use super::super::stage::at_once;
 
 /// The most that the limits of the race ever allow: operators set them from 1 to this.
 pub(super) const MOST: u32 = 4;
 pub(super) const LIMIT: &str = "race";
+
+pub(super) const KEYS: [&str; 6] = ["k0", "k1", "k2", "k3", "k4", "k5"];
 
 /// Something that is sent, and sent again when the answer was lost.
 #[derive(Clone)]
@@ -186,7 +187,7 @@ impl Actor {
                     _ => OnConflict::Skip,
                 };
                 rules(new).unique = Some(Unique {
-                    key: format!("k{}", self.luck.u8(..6)),
+                    key: self.luck.choice(KEYS).expect("some").into(),
                     until,
                     on_conflict,
                 });

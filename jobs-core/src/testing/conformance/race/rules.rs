@@ -2,8 +2,10 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::super::stage::{Patience, batch_record, job, rules, tally};
-use super::client::{LIMIT, MOST};
+use super::super::stage::{Hand, Patience, batch_record, job, rules, succeed, tally};
+use super::actors::KINDS;
+use super::audit;
+use super::client::{KEYS, LIMIT, MOST};
 use super::ledger::{End, Ledger};
 use crate::job::{
     BatchId, Condition, JobId, JobRecord, NewJob, OnConflict, Parent, ParentId, State, Unique,
@@ -139,6 +141,40 @@ async fn keys_are_held(storage: &StorageHandle, records: &Records) {
             (holder.id, true),
             "{holder:?}"
         );
+    }
+}
+
+/// When all that waits has run, each key that nobody holds any more is to be had.
+pub(super) async fn keys_are_free(hand: &Hand, ledger: &Ledger) {
+    let storage = &hand.storage;
+    let records = audit::records(storage).await;
+    let waiting = |job: &&JobRecord| !job.state.is_final() && unique(job).is_some();
+    let held: HashSet<_> = records
+        .values()
+        .filter(waiting)
+        .map(|job| (job.kind.clone(), unique(job).map(|it| it.key.clone())))
+        .collect();
+    for kind in KINDS {
+        for key in KEYS {
+            if held.contains(&(kind.to_owned(), Some(key.to_owned()))) {
+                continue;
+            }
+            let mut probe: NewJob = job("r.probe");
+            probe.kind = kind.into();
+            rules(&mut probe).unique = Some(Unique {
+                key: key.into(),
+                until: UniqueUntil::Done,
+                on_conflict: OnConflict::Skip,
+            });
+            let answer = storage.insert(&[probe]).await.expect("insert")[0];
+            assert!(!answer.existing, "{key} of {kind} is held by {}", answer.id);
+            ledger.stored(&[answer.id], 0);
+            let run = hand.take_one("r.probe").await;
+            ledger.claimed(std::slice::from_ref(&run));
+            let end = vec![run.ended(succeed())];
+            let refused = hand.send(end.clone(), vec![run.claim]).await;
+            ledger.settled(hand.id, &end, &refused);
+        }
     }
 }
 
