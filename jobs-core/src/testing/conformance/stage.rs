@@ -48,10 +48,15 @@ impl<'a> Patience<'a> {
 
     /// Waits a little, unless it has taken too long.
     pub(super) async fn wait(&self) {
+        self.wait_because("").await;
+    }
+
+    /// The same, knowing what is missing.
+    pub(super) async fn wait_because(&self, missing: &str) {
         let what = self.what;
         assert!(
             Instant::now() < self.end,
-            "it has not come to pass within {PATIENCE:?}: {what}"
+            "it has not come to pass within {PATIENCE:?}: {what} {missing}"
         );
         sleep(Duration::from_millis(5)).await;
     }

@@ -315,8 +315,7 @@ async fn waits_or_is_gone(storage: &StorageHandle, id: JobId) {
             State::Deleted if deleted_by_rule(&found) => return,
             State::Awaiting if rules::is_stuck(storage, id).await => return,
             State::Awaiting => {
-                println!("not yet: {found:?} waits for nothing");
-                patience.wait().await;
+                patience.wait_because(&format!("{found:?}")).await;
             }
             _ => panic!("it was to be had and never was: {found:?}"),
         }

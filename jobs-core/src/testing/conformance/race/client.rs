@@ -12,10 +12,10 @@ use crate::job::{
 use crate::storage::{Inserted, NewBatch, StorageHandle};
 
 /// The most that the limits of the race ever allow: operators set them from 1 to this.
-pub(super) const MOST: u32 = 4;
+pub(super) const MOST: u32 = 3;
 pub(super) const LIMIT: &str = "race";
 
-pub(super) const KEYS: [&str; 6] = ["k0", "k1", "k2", "k3", "k4", "k5"];
+pub(super) const KEYS: [&str; 3] = ["k0", "k1", "k2"];
 
 /// Something that is sent, and sent again when the answer was lost.
 #[derive(Clone)]
@@ -195,8 +195,8 @@ impl Actor {
             40..45 => rules(new).expires_in = Some(Duration::from_millis(self.luck.u64(20..80))),
             _ => {}
         }
-        if self.chance(20) {
-            let key = format!("k{}", self.luck.u8(..3));
+        if self.chance(30) {
+            let key = format!("k{}", self.luck.u8(..2));
             limit(new, &at_most(LIMIT, 2), &key, self.luck.u32(1..=2));
         }
         if self.chance(5) {

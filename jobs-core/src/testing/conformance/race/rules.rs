@@ -19,6 +19,7 @@ const SAMPLE: usize = 150;
 type Records = HashMap<JobId, JobRecord>;
 
 pub(super) async fn agree(storage: &StorageHandle, ledger: &Ledger, records: &Records) {
+    who_expired_was_never_started(records);
     keys_are_held_once(records);
     limits_hold(records);
     children_ran_after_their_parents(ledger, records);
@@ -29,6 +30,15 @@ pub(super) async fn agree(storage: &StorageHandle, ledger: &Ledger, records: &Re
     }
 }
 
+fn who_expired_was_never_started(records: &Records) {
+    for job in records.values().filter(|job| job.state == State::Deleted) {
+        let reason = job.reason.as_deref().unwrap_or_default();
+        let expired = reason.starts_with("was not started within ");
+        let started = job.attempt > 0 || job.lost > 0 || job.started_at.is_some();
+        assert!(!(expired && started), "it was started: {job:?}");
+    }
+}
+
 fn awaits(job: &&JobRecord) -> bool {
     job.state == State::Awaiting
 }
@@ -36,31 +46,29 @@ fn awaits(job: &&JobRecord) -> bool {
 /// Who waits waits for something that may still come; what follows from an end may take a moment.
 async fn waits_for_something(storage: &StorageHandle, id: JobId) {
     let patience = Patience::new("nobody waits in vain");
-    while !is_justified(storage, id).await {
+    while let Err(why) = is_justified(storage, id).await {
         storage.tick().await.expect("tick");
-        patience.wait().await;
+        patience.wait_because(&why).await;
     }
 }
 
-async fn is_justified(storage: &StorageHandle, id: JobId) -> bool {
+async fn is_justified(storage: &StorageHandle, id: JobId) -> Result<(), String> {
     let awaited = storage.awaited(id).await.expect("awaited");
     let found = storage.job(id).await.expect("job").expect("it is stored");
     if found.state != State::Awaiting {
-        return true;
+        return Ok(());
     }
     for parent in &awaited {
         if let Some(end) = end_of(storage, parent.of).await
             && parent.on.met_by(end).is_some()
         {
-            println!("not yet: {found:?} waits for {parent:?}, which has ended {end}");
-            return false;
+            return Err(format!("{found:?} waits for {parent:?}, which is {end}"));
         }
     }
-    let justified = !awaited.is_empty() || is_in_open_batch(storage, &found).await;
-    if !justified {
-        println!("not yet: {found:?} waits for nothing");
+    if awaited.is_empty() && !is_in_open_batch(storage, &found).await {
+        return Err(format!("{found:?} waits for nothing"));
     }
-    justified
+    Ok(())
 }
 
 async fn is_in_open_batch(storage: &StorageHandle, job: &JobRecord) -> bool {
@@ -252,8 +260,8 @@ async fn batches_agree(storage: &StorageHandle, ledger: &Ledger, records: &Recor
                 && batch.finished_at.is_some() == (closed && pending == 0);
             if !right {
                 // What is counted may lag by a moment; then it is right.
-                println!("not yet: {batch:?} of {states:?}");
-                patience.wait().await;
+                let why = format!("{batch:?} of {states:?}");
+                patience.wait_because(&why).await;
                 continue 'again;
             }
         }
