@@ -15,6 +15,8 @@ use crate::SqliteStorage;
 use crate::clock;
 use crate::encode::time;
 use crate::fault::{self, Fault};
+use crate::rules::Step;
+use crate::wake::Hints;
 use crate::writer::Durability;
 
 /// The scope of the row that says in which order queues are served.
@@ -67,16 +69,20 @@ impl SqliteStorage {
                 let event = event.bind(actor).bind(reason);
                 Box::pin(async move {
                     change.execute(&mut *tx).await?;
-                    event.execute(tx).await?;
-                    Ok(())
+                    event.execute(&mut *tx).await?;
+                    let mut step = Step::new(tx, queries, now);
+                    step.look_everywhere().await?;
+                    step.finish().await
                 })
             },
-            move |()| {
+            move |hints: &Hints| {
+                hints.send(&wakes);
                 // Nobody listens: then nobody needs to know.
                 let _ = wakes.send(Wake::Queues);
             },
         );
         told.await
+            .map(drop)
             .map_err(|fault| fault.during("telling the workers"))
     }
 

@@ -165,6 +165,7 @@ queries! {
     line_ahead
     line_look
     line_seen
+    lines_all
     lines_of
     member
     member_drop
@@ -317,9 +318,12 @@ mod tests {
     }
 
     /// What people ask may take as long as the answer is; who holds a job is asked of all claims, of which
-    /// there are few; and once the clock has stepped back, all waiting jobs are looked at.
+    /// there are few; and once the clock has stepped back, or a pause has ended, all who wait are looked at.
     fn may_read_all(name: &str) -> bool {
-        name.starts_with("inspect_") || name == "held_by" || name == "clock_ahead"
+        name.starts_with("inspect_")
+            || name == "held_by"
+            || name == "clock_ahead"
+            || name == "lines_all"
     }
 
     #[tokio::test]

@@ -26,9 +26,6 @@ const HANDFUL: i64 = 100;
 /// How many decisions are written at once.
 const MANY: usize = 2_000;
 
-/// How long until jobs of a queue or kind that is paused are looked at again.
-const PAUSED: i64 = 1_000_000;
-
 /// Who comes first: priority, due time, id.
 type Place = (i64, i64, Uuid);
 
@@ -170,9 +167,12 @@ impl<'p, 't> Pass<'p, 't> {
                 if !self.step.is_paused(&waiter.queue, &waiter.kind) {
                     return Ok(Some(waiter));
                 }
+                // One without an end is ended by somebody, who looks at all lines then.
                 let line = (self.limit.clone(), queue.key.clone());
-                if self.looks.last().is_none_or(|(last, _)| *last != line) {
-                    self.looks.push((line, self.step.now + PAUSED));
+                if let Some(end) = self.step.next_end()
+                    && self.looks.last().is_none_or(|(last, _)| *last != line)
+                {
+                    self.looks.push((line, end));
                 }
             }
             if queue.ends {

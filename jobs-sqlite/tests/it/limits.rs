@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use jobs_core::job::{Bound, Excess, LimitRule, LimitUse, NewJob, Rules, State};
+use jobs_core::job::{Bound, Excess, LimitRule, LimitUse, NewJob, QueuePattern, Rules, State};
 use jobs_core::lifecycle::Transition;
-use jobs_core::storage::{Inspect, Start, Storage, Within};
+use jobs_core::storage::{Control, ControlVerb, Inspect, Scope, Start, Storage, Within};
 use jobs_sqlite::SqliteStorage;
 use sqlx::SqlitePool;
 use sqlx::sqlite::SqliteConnectOptions;
@@ -278,4 +278,83 @@ async fn jobs_of_a_transaction_are_let_in_with_its_commit() {
     tx.complete(&storage, worker, &run).await.unwrap();
     tx.commit().await.unwrap();
     assert_eq!(claim(&storage, worker, 10).await.1.jobs.len(), 1);
+}
+
+#[tokio::test]
+async fn two_processes_share_a_limit() {
+    let folder = Folder::new();
+    // Each has a connection of its own to write through, as two processes have.
+    let (one, other) = (folder.open().await, folder.open().await);
+    let two = rule(TWO);
+    let jobs: Vec<NewJob> = (0..20).map(|_| limited(&two, "", 1)).collect();
+    one.insert(&jobs[..10]).await.unwrap();
+    other.insert(&jobs[10..]).await.unwrap();
+    let workers = [worker(&one).await, worker(&other).await];
+    let mut ended = 0;
+    until("all have run", async || {
+        let (mine, theirs) = tokio::join!(claim(&one, workers[0], 5), claim(&other, workers[1], 5));
+        assert!(mine.1.jobs.len() + theirs.1.jobs.len() <= 2);
+        ended += mine.1.jobs.len() + theirs.1.jobs.len();
+        let flushes = [
+            flush(workers[0], mine.0, &mine.1.jobs),
+            flush(workers[1], theirs.0, &theirs.1.jobs),
+        ];
+        let settled = tokio::join!(one.settle(&flushes[0]), other.settle(&flushes[1]));
+        assert_eq!((settled.0.unwrap(), settled.1.unwrap()), (vec![], vec![]));
+        ended == 20
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_falls_due_when_its_process_has_gone_is_let_in_by_another() {
+    let folder = Folder::new();
+    let mut later = limited(&rule(TWO), "", 1);
+    later.due = jobs_core::job::Due::In(Duration::from_millis(200));
+    let storage = folder.open().await;
+    storage.insert(&[later]).await.unwrap();
+    drop(storage);
+    folder.settled().await;
+    let storage = folder.open().await;
+    let worker = worker(&storage).await;
+    until("it is let in", async || {
+        storage.tick().await.unwrap();
+        claim(&storage, worker, 1).await.1.jobs.len() == 1
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn jobs_of_a_paused_queue_hold_nothing_and_come_when_it_goes_on() {
+    let folder = Folder::new();
+    let storage = folder.open().await;
+    let pause = |verb| Control {
+        verb,
+        actor: "ada".into(),
+        reason: None,
+    };
+    let scope = || Scope::Queues(QueuePattern::new("default").unwrap());
+    let control = pause(ControlVerb::Pause(scope(), None));
+    storage.control(&control).await.unwrap();
+    let one = rule(Bound::Concurrency { max: 1 });
+    let still = limited(&one, "", 1);
+    let mut moving = limited(&one, "", 1);
+    moving.queue = "other".into();
+    storage
+        .insert(&[still.clone(), moving.clone()])
+        .await
+        .unwrap();
+    let worker = worker(&storage).await;
+    let (id, claimed) = claim(&storage, worker, 10).await;
+    assert_eq!(claimed.jobs.len(), 1);
+    assert_eq!(claimed.jobs[0].id, moving.id);
+    storage
+        .settle(&flush(worker, id, &claimed.jobs))
+        .await
+        .unwrap();
+    assert_eq!(claim(&storage, worker, 10).await.1.jobs.len(), 0);
+    let control = pause(ControlVerb::Resume(scope()));
+    storage.control(&control).await.unwrap();
+    let (_, claimed) = claim(&storage, worker, 10).await;
+    assert_eq!(claimed.jobs[0].id, still.id);
 }
