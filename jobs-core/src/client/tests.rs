@@ -2,6 +2,7 @@ mod builder;
 mod control;
 mod many;
 mod operations;
+mod rules;
 mod within;
 
 use serde::Serialize;

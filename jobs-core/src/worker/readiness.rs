@@ -159,7 +159,12 @@ fn failed(why: String, advice: Advice) -> Outcome {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::job::JobId;
+    use crate::client::Client;
+    use crate::handler::JobEntry;
+    use crate::job::{JobDefaults, JobId, LimitRule, NewJob};
+    use crate::storage::MemoryStorage;
+    use crate::testing::{Fault, FaultyStorage, Method};
+    use crate::worker::Worker;
 
     fn filled(
         args: &str,
@@ -212,5 +217,51 @@ mod tests {
                 "{why}"
             );
         }
+    }
+
+    static ENTRY: JobEntry = JobEntry {
+        kind: "ready",
+        aliases: &[],
+        file: file!(),
+        line: line!(),
+        module: module_path!(),
+        defaults: JobDefaults::NONE,
+        blocking: false,
+        arguments: &[],
+        requires: Vec::new,
+        retry_if: None,
+        recurring: &[],
+        perform: |_| Box::pin(async { Outcome::Succeeded(Default::default()) }),
+    };
+
+    async fn run_limited(faulty: &FaultyStorage) -> JobRecord {
+        let client = Client::new(faulty.clone());
+        let mut job = NewJob::new(JobId::new(), ENTRY.kind, "{}");
+        let limit = LimitRule::sliding("ready", 10, Duration::from_secs(60));
+        job.rules.get_or_insert_default().limits.push(limit.into());
+        let worker = Worker::builder(client.storage().clone()).jobs(vec![&ENTRY]);
+        let worker = worker.start().await.unwrap();
+        let id = client.storage().insert(&[job]).await.unwrap()[0].id;
+        let record = client.handle::<()>(id).wait().await.unwrap();
+        worker.stop().await;
+        record
+    }
+
+    #[tokio::test]
+    async fn a_start_that_is_limited_is_counted_first() {
+        let faulty = FaultyStorage::new(MemoryStorage::new());
+        assert_eq!(run_limited(&faulty).await.state, State::Succeeded);
+        assert_eq!(faulty.calls(Method::Start), 1);
+    }
+
+    #[tokio::test]
+    async fn a_storage_that_is_away_is_waited_for_before_a_start() {
+        let faulty = FaultyStorage::new(MemoryStorage::new());
+        for fault in [Fault::Unreachable, Fault::AnswerLost, Fault::Unreachable] {
+            faulty.fail(Method::Start, fault);
+        }
+        let record = run_limited(&faulty).await;
+        assert_eq!((record.state, record.attempt), (State::Succeeded, 1));
+        assert_eq!(faulty.calls(Method::Start), 4);
     }
 }

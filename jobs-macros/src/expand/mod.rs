@@ -69,7 +69,7 @@ pub(crate) fn whole(options: &Options, function: &Function) -> TokenStream {
 
 /// What is generated of the user's names is not the user's to polish.
 fn leniency() -> TokenStream {
-    quote!(#[allow(clippy::all, clippy::pedantic, clippy::nursery, dead_code, deprecated, unused_imports, unused_lifetimes, unused_qualifications)])
+    quote!(#[allow(clippy::all, clippy::pedantic, clippy::nursery, dead_code, deprecated, private_interfaces, unused_imports, unused_lifetimes, unused_qualifications)])
 }
 
 impl<'a> Expansion<'a> {

@@ -11,8 +11,8 @@ async fn show(text: String) {
 }
 
 #[job]
-async fn report(sum: i64, title: String) {
-    drop((sum, title));
+async fn report(sum: i64, copies: u32) {
+    let _ = (sum, copies);
 }
 
 #[job]
@@ -21,6 +21,6 @@ async fn lonely() {}
 fn main() {
     let _ = add.enqueue(1, 2).then(&show);
     let _ = add.enqueue(1, 2).then(&report);
-    let _ = add.enqueue(1, 2).then(report.with(7));
+    let _ = add.enqueue(1, 2).then(report.with("seven"));
     let _ = add.enqueue(1, 2).then(&lonely);
 }

@@ -8,5 +8,5 @@ async fn add(a: i64, b: i64) -> i64 {
 fn main() {
     let parent = add.enqueue(1, 2);
     let _ = add.enqueue(1, 2).after(&parent);
-    let _ = add.enqueue(1, 2).after_all(["one"]);
+    let _ = add.enqueue(1, 2).after_all([&7_u8]);
 }
