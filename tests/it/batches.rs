@@ -296,3 +296,66 @@ async fn what_makes_no_sense_is_refused(place: &Place) {
             .is_none()
     );
 }
+
+on_each!(batches_and_chains_come_with_the_callers_commit: sqlite, postgres);
+
+/// The same words for the transactions of both databases.
+macro_rules! stored_within {
+    ($pool:ident, $place:ident, $commits:ident) => {{
+        let (client, mut tx) = ($place.client.clone(), $pool.begin().await.unwrap());
+        let batch = Batch::new()
+            .add_many(square.enqueue_many([2, 3]))
+            .on_success(called.enqueue("success"))
+            .on(&client)
+            .within(&mut tx)
+            .await
+            .unwrap();
+        let flow = Flow::new()
+            .node("first", square.enqueue(4))
+            .node("second", square.enqueue(5))
+            .edge("first", "second")
+            .on(&client)
+            .within(&mut tx)
+            .await
+            .unwrap();
+        let chain = square
+            .enqueue(6)
+            .then(&describe)
+            .on(&client)
+            .within(&mut tx);
+        let chain = chain.await.unwrap();
+        match $commits {
+            true => tx.commit().await.unwrap(),
+            false => tx.rollback().await.unwrap(),
+        }
+        (batch, flow, chain)
+    }};
+}
+
+async fn batches_and_chains_come_with_the_callers_commit(place: &Place) {
+    let sqlite = place.url.starts_with("sqlite");
+    let stored = async |commits: bool| match sqlite {
+        true => {
+            let pool = sqlx::SqlitePool::connect(&place.url).await.unwrap();
+            stored_within!(pool, place, commits)
+        }
+        false => {
+            let pool = sqlx::PgPool::connect(&place.url).await.unwrap();
+            stored_within!(pool, place, commits)
+        }
+    };
+    let (batch, _, chain) = stored(false).await;
+    assert!(matches!(batch.record().await, Err(Error::UnknownBatch(_))));
+    assert!(matches!(chain.state().await, Err(Error::UnknownJob(_))));
+    assert_eq!(
+        place.storage.inspect().counts().await.unwrap().unfinished(),
+        0
+    );
+    let (batch, flow, chain) = stored(true).await;
+    let worker = place.worker(all()).start().await.unwrap();
+    assert_eq!(batch.wait().await.unwrap().succeeded, 2);
+    assert_eq!(flow.wait().await.unwrap().counts.succeeded, 2);
+    assert_eq!(chain.result().await.unwrap(), "36");
+    assert_eq!(calls(place, 1).await, ["success"]);
+    worker.stop().await;
+}

@@ -83,7 +83,7 @@ async fn metadata_has_bounds(place: &Place) {
     refused(many, "16384 bytes at most").await;
 }
 
-on_each!(what_is_not_started_in_time_expires: memory, sqlite);
+on_each!(what_is_not_started_in_time_expires: memory, sqlite, postgres);
 
 async fn what_is_not_started_in_time_expires(place: &Place) {
     let client = &place.client;
