@@ -29,6 +29,7 @@ mod floor;
 mod insert;
 mod inspect;
 mod lanes;
+mod limits;
 mod memory;
 mod migrate;
 mod pool;
@@ -56,14 +57,15 @@ use chrono::{DateTime, Utc};
 use jobs_core::Result;
 use jobs_core::job::RecurringRecord;
 use jobs_core::job::{
-    AttemptRecord, BatchId, ClaimId, EventRecord, JobId, JobRecord, NewJob, Parent, WorkerId,
+    AttemptRecord, BatchId, ClaimId, EventRecord, JobId, JobRecord, LimitRule, NewJob, Parent,
+    WorkerId,
 };
 use jobs_core::lifecycle::RecurringChange;
 use jobs_core::storage::{
     Answer, BatchRecord, Beat, ClaimRequest, Claimed, Command, Control, ControlEvent, Controls,
-    Flush, HandedOver, Inserted, Inspect, JobFilter, JobPage, NewBatch, Orders, Presence,
-    QueueRecord, Refused, RescueRequest, Rescued, Retention, StatRecord, StateCounts, Storage,
-    Wake, WorkerInfo, WorkerRecord,
+    Flush, HandedOver, Inserted, Inspect, JobFilter, JobPage, LimitRecord, NewBatch, Orders,
+    Presence, QueueRecord, Refused, RescueRequest, Rescued, Retention, Start, StatRecord,
+    StateCounts, Storage, Wake, WorkerInfo, WorkerRecord,
 };
 use jobs_core::storage::{Changed, RecurringDue, RecurringRequest};
 use tokio::sync::broadcast;
@@ -158,6 +160,14 @@ impl Storage for PgStorage {
 
     async fn cancel_batch(&self, batch: BatchId, actor: &str, reason: Option<&str>) -> Result<u64> {
         batch::cancel(&self.store, batch, actor, reason).await
+    }
+
+    async fn start(&self, start: &Start) -> Result<bool> {
+        limits::start(&self.store, start).await
+    }
+
+    async fn set_limit(&self, name: &str, rule: Option<&LimitRule>) -> Result<()> {
+        limits::set(&self.store, name, rule).await
     }
 
     async fn register(&self, worker: &WorkerInfo) -> Result<()> {
@@ -285,6 +295,10 @@ impl Inspect for PgStorage {
         limit: usize,
     ) -> Result<Vec<RecurringRecord>> {
         recurring::page(&self.store, after, limit).await
+    }
+
+    async fn limits(&self) -> Result<Vec<LimitRecord>> {
+        limits::records(&self.store).await
     }
 
     async fn stats(&self, from: DateTime<Utc>, to: DateTime<Utc>) -> Result<Vec<StatRecord>> {

@@ -14,7 +14,7 @@ use crate::schema::Schema;
 use crate::store::{MINUTES, Store};
 
 /// Every migration there is; its version is its place, counted from 1.
-const MIGRATIONS: [(&str, &str); 10] = [
+const MIGRATIONS: [(&str, &str); 11] = [
     ("0001_tables", include_str!("migrations/0001_tables.sql")),
     ("0002_upkeep", include_str!("migrations/0002_upkeep.sql")),
     (
@@ -37,6 +37,7 @@ const MIGRATIONS: [(&str, &str); 10] = [
         "0010_recurring",
         include_str!("migrations/0010_recurring.sql"),
     ),
+    ("0011_limits", include_str!("migrations/0011_limits.sql")),
 ];
 
 /// The version of the tables that this code works with.

@@ -27,6 +27,7 @@ pub(crate) async fn insert(
     jobs: &[NewJob],
 ) -> Result<Vec<Inserted>> {
     check(batch, jobs)?;
+    crate::limits::declare(store, store.declared.unknown(jobs)).await?;
     let row = match send(store, batch, jobs).await {
         Err(failure) if may_be_stored(&failure) => send(store, batch, jobs).await?,
         answer => answer?,

@@ -87,6 +87,7 @@ macro_rules! statements {
 
 statements! {
     abandon
+    admit
     attempts
     awaited
     batch
@@ -128,6 +129,8 @@ statements! {
     job_page_ticket
     lanes
     lanes_in_use
+    limit_queue
+    limits
     make_day
     next_due
     notify
@@ -151,12 +154,15 @@ statements! {
     seal_batch
     settle
     settle_success
+    start
     stats
     suspect
     tidy
+    unlimit
     upkeep
     work_off
     workers
+    write_limit
 }
 
 #[cfg(test)]

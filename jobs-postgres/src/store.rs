@@ -13,6 +13,7 @@ use sqlx::{AssertSqlSafe, Row};
 use uuid::Uuid;
 
 use crate::lanes::{Lane, Lanes};
+use crate::limits::Declared;
 use crate::memory::Memory;
 use crate::pool::{Failure, Lease, Pool, Statement};
 use crate::schema::{Schema, Statements};
@@ -33,6 +34,7 @@ pub(crate) struct Store {
     pub(crate) wakes: Wakes,
     pub(crate) folded: Folded,
     pub(crate) kick: Kick,
+    pub(crate) declared: Declared,
     /// Behind a pooler that gives each transaction another server connection: no named statements.
     pub(crate) poll_only: bool,
     /// Whether others are told by a caller's transaction itself.
@@ -57,6 +59,7 @@ impl Store {
             wakes,
             folded: Folded::default(),
             kick: Kick::default(),
+            declared: Declared::default(),
             poll_only,
             notify_within,
             workers: Mutex::default(),

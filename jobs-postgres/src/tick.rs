@@ -68,6 +68,8 @@ pub(crate) async fn tick(store: &Store) -> Result<()> {
             break;
         }
     }
-    crate::upkeep::upkeep(store).await?;
+    if crate::upkeep::upkeep(store).await?.is_some() {
+        store.kick();
+    }
     Ok(())
 }

@@ -4,7 +4,7 @@
 //! It is done after each commit that may have caused it, by a task of this process, and once a second by whoever is there.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::time::Duration;
 
 use jobs_core::Result;
@@ -15,12 +15,19 @@ use uuid::Uuid;
 
 use crate::store::Store;
 
+/// The pause before asking again who else is at it.
+const BUSY: Duration = Duration::from_millis(10);
+
 /// How much one statement does.
 const CHUNK: i32 = 200;
 
 /// The task, if it runs.
 #[derive(Default)]
-pub(crate) struct Kick(AtomicU8);
+pub(crate) struct Kick {
+    state: AtomicU8,
+    /// Whether it is to run again after a while.
+    later: AtomicBool,
+}
 
 const IDLE: u8 = 0;
 const RUNNING: u8 = 1;
@@ -34,7 +41,7 @@ impl Store {
         else {
             return;
         };
-        if self.kick.0.swap(AGAIN, Ordering::SeqCst) == IDLE {
+        if self.kick.state.swap(AGAIN, Ordering::SeqCst) == IDLE {
             runtime.spawn(run(Running(store)));
         }
     }
@@ -46,28 +53,44 @@ struct Running(Arc<Store>);
 
 impl Drop for Running {
     fn drop(&mut self) {
-        self.0.kick.0.store(IDLE, Ordering::SeqCst);
+        self.0.kick.state.store(IDLE, Ordering::SeqCst);
     }
 }
 
 async fn run(running: Running) {
     let store = &running.0;
     loop {
-        store.kick.0.store(RUNNING, Ordering::SeqCst);
+        store.kick.state.store(RUNNING, Ordering::SeqCst);
         match upkeep(store).await {
-            Ok(_) => {}
+            Ok(Some(wait)) => later(store, wait),
+            Ok(None) => {}
             // The next tick does it.
             Err(error) => tracing::debug!(%error, "upkeep after a commit failed"),
         }
         let ended =
             store
                 .kick
-                .0
+                .state
                 .compare_exchange(RUNNING, IDLE, Ordering::SeqCst, Ordering::SeqCst);
         if ended.is_ok() {
             return;
         }
     }
+}
+
+/// Looks once more after a time that is shorter than that to the next tick.
+fn later(store: &Arc<Store>, wait: Duration) {
+    if store.kick.later.swap(true, Ordering::SeqCst) {
+        return;
+    }
+    let store = Arc::downgrade(store);
+    tokio::spawn(async move {
+        tokio::time::sleep(wait).await;
+        if let Some(store) = store.upgrade() {
+            store.kick.later.store(false, Ordering::SeqCst);
+            store.kick();
+        }
+    });
 }
 
 /// Does what there is to do. Answers when there is more, if that is soon.
@@ -96,7 +119,33 @@ pub(crate) async fn upkeep(store: &Store) -> Result<Option<Duration>> {
     if is_due("deltas") {
         fold(store).await?;
     }
-    Ok(None)
+    let next = due.get::<Option<f64>, _>("next");
+    if is_due("waiting") || next.is_some_and(|next| next <= 0.0) {
+        return admit(store).await;
+    }
+    Ok(next.and_then(soon))
+}
+
+/// A time until something is to be done, if the next tick would be late for it.
+fn soon(seconds: f64) -> Option<Duration> {
+    (seconds < 1.0).then(|| Duration::from_secs_f64(seconds.max(0.001)))
+}
+
+/// Lets in who waits before limits. Somebody else who is at it may not have seen what made room: then once more after him.
+async fn admit(store: &Store) -> Result<Option<Duration>> {
+    for _ in 0..100 {
+        let statement = store.statement(&store.sql.admit).bind(CHUNK);
+        let row = store.row("let jobs in", statement).await?;
+        if row.get("busy") {
+            tokio::time::sleep(BUSY).await;
+            continue;
+        }
+        store.followed(&row);
+        if row.get::<i64, _>("admitted") < i64::from(CHUNK) {
+            return Ok(row.get::<Option<f64>, _>("again").and_then(soon));
+        }
+    }
+    Ok(Some(BUSY))
 }
 
 /// Deletes jobs that nobody has started in time.

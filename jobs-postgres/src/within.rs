@@ -3,6 +3,8 @@
 //! Nothing here is prepared by name: a plan that is kept locks every partition until the caller
 //! commits, one that is made for these very values only those that it touches.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use jobs_core::job::{NewJob, WorkerId};
 use jobs_core::lifecycle::Transition;
@@ -52,6 +54,16 @@ async fn insert_with_rules(
 ) -> Result<Vec<Inserted>> {
     rules::check(batch, jobs)?;
     let store = &storage.store;
+    let unknown = store.declared.unknown(jobs);
+    if !unknown.is_empty() {
+        // Beside the caller's transaction, which may last, and may have the only connection.
+        let store = Arc::clone(store);
+        tokio::spawn(async move {
+            if let Err(error) = crate::limits::declare(&store, unknown).await {
+                tracing::debug!(%error, "limits were not declared; the first job that waits for one does it");
+            }
+        });
+    }
     let sql = store.sql.insert_with_rules_within.clone();
     let statement = sqlx::query(AssertSqlSafe(sql)).persistent(false);
     let statement = rules::bind(statement, batch, jobs).bind(store.notify_within);

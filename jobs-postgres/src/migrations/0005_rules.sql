@@ -121,6 +121,7 @@ create table jobs.permit (
     job_id     uuid not null,
     run        int not null,
     weight     int not null,
+    admitted_at timestamptz not null default clock_timestamp(),
     started_at timestamptz,
     ended      boolean not null default false,
     primary key (limit_name, key, job_id, run)

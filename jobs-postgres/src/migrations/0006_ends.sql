@@ -57,7 +57,7 @@ begin
     if not exists (select from jobs.permit p where p.job_id = any (p_jobs)) then
         return;
     end if;
-    perform jobs.count_start(array(select p.job_id from jobs.permit p where p.job_id = any (p_ran) and not p.ended and p.started_at is null));
+    perform jobs.count_start(array(select p.job_id from jobs.permit p where p.job_id = any (p_ran) and not p.ended and p.started_at is null), true);
     update jobs.permit p set ended = true
      where p.job_id = any (p_jobs) and not p.ended and p.started_at is not null
        and exists (select from jobs.limit_def l where l.name = p.limit_name and l.kind = 3);
@@ -65,8 +65,9 @@ begin
 end
 $fn$;
 
--- Counts starts against limits that count them: what was held for them becomes a start, now.
-create or replace function jobs.count_start(p_jobs uuid[]) returns void language plpgsql volatile
+-- Counts starts against limits that count them: what was held for them becomes a start, now; or, for runs that have ended and whose
+-- start was not reported, at their true start.
+create or replace function jobs.count_start(p_jobs uuid[], p_ended boolean) returns void language plpgsql volatile
     set enable_seqscan = off set enable_bitmapscan = off set enable_mergejoin = off set enable_hashjoin = off set enable_nestloop = on as $fn$
 declare
     v_now timestamptz := clock_timestamp();
@@ -75,7 +76,9 @@ begin
     if p_jobs = '{}' then
         return;
     end if;
-    update jobs.permit p set started_at = v_now
+    update jobs.permit p
+       set started_at = case when p_ended then least(v_now, greatest(p.admitted_at, (select j.started_at from jobs.job j where j.id = p.job_id)))
+                             else v_now end
      where p.job_id = any (p_jobs) and not p.ended and p.started_at is null
        and exists (select from jobs.limit_def l where l.name = p.limit_name and l.kind in (1, 3));
     -- In this order by everybody, so that none waits for another who waits for him.
@@ -84,25 +87,26 @@ begin
             delete from jobs.permit p
              where p.job_id = any (p_jobs) and not p.ended and p.started_at is null
                and exists (select from jobs.limit_def l where l.name = p.limit_name and l.kind in (2, 4))
-         returning p.limit_name, p.key, p.weight
+         returning p.limit_name, p.key, p.weight, p.job_id, p.admitted_at
         )
-        select g.limit_name, g.key, g.weight, l.kind, l.max, l.per, l.burst
-          from (select g.limit_name, g.key, sum(g.weight) as weight from gone g group by 1, 2) g
+        select g.limit_name, g.key, g.weight, l.kind, l.max, l.per, l.burst,
+               case when p_ended then least(v_now, greatest(g.admitted_at, (select j.started_at from jobs.job j where j.id = g.job_id))) else v_now end as at
+          from gone g
           join jobs.limit_def l on l.name = g.limit_name
-         order by 1, 2
+         order by 1, 2, at
     loop
         if used.kind = 2 then
             insert into jobs.bucket as b (limit_name, key, at, amount)
-            values (used.limit_name, used.key, jobs.window_start(v_now, used.per), used.weight)
+            values (used.limit_name, used.key, jobs.window_start(used.at, used.per), used.weight)
                 on conflict (limit_name, key) do update
-               set amount = excluded.amount + case when b.at >= excluded.at then b.amount else 0 end,
+               set amount = case when b.at = excluded.at then b.amount + excluded.amount when b.at > excluded.at then b.amount else excluded.amount end,
                    at = greatest(b.at, excluded.at);
         else
             insert into jobs.bucket as b (limit_name, key, at, amount)
-            values (used.limit_name, used.key, v_now, used.burst - used.weight)
+            values (used.limit_name, used.key, used.at, used.burst - used.weight)
                 on conflict (limit_name, key) do update
-               set amount = jobs.tokens(b.at, b.amount, greatest(b.at, v_now), used.max, used.per, used.burst) - used.weight,
-                   at = greatest(b.at, v_now);
+               set amount = jobs.tokens(b.at, b.amount, greatest(b.at, used.at), used.max, used.per, used.burst) - used.weight,
+                   at = greatest(b.at, used.at);
         end if;
     end loop;
 end

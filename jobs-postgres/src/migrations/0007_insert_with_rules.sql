@@ -233,6 +233,7 @@ begin
     -- Those whose key another holds, and that he is to become.
     for u in
         select x.place::int, x.answer, x.kind, x.queue, x.priority, x.args, x.options, x.rules::json -> 'unique' ->> 'on_conflict' as on_conflict,
+               x.rules::json -> 'limits' as limits,
                greatest(coalesce(x.due_at, clock_timestamp() + make_interval(secs => x.due_in)), clock_timestamp()) as due
           from unnest(p_ids, ids, p_kinds, p_queues, p_priorities, p_args, p_options, p_due_at, p_due_in, p_rules)
                with ordinality x (id, answer, kind, queue, priority, args, options, due_at, due_in, rules, place)
@@ -240,7 +241,7 @@ begin
          order by x.place
     loop
         select r.queues, r.priorities into told
-          from jobs.replace(u.answer, u.queue, u.priority, u.args::json, u.options::json, case u.on_conflict when 'debounce' then u.due end) r;
+          from jobs.replace(u.answer, u.queue, u.priority, u.args::json, u.options::json, u.limits, case u.on_conflict when 'debounce' then u.due end) r;
         queues := queues || told.queues;
         priorities := priorities || told.priorities;
     end loop;
@@ -279,10 +280,15 @@ begin
 end
 $fn$;
 
--- A waiting job becomes another: with these arguments and options, in this queue; due at p_due, or as it was. (A ticket that is
+-- Rules with other limits.
+create or replace function jobs.with_limits(p_rules json, p_limits json) returns json language sql immutable as $fn$
+    select ((p_rules::jsonb - 'limits') || case when p_limits is null then '{}'::jsonb else jsonb_build_object('limits', p_limits::jsonb) end)::json
+$fn$;
+
+-- A waiting job becomes another: with these arguments and options, in this queue, counted by these limits; due at p_due, or as it was. (A ticket that is
 -- due in the past may lie below what claims look at; it is then found when they look from the beginning, each second.) One
 -- that runs is left alone.
-create or replace function jobs.replace(p_job uuid, p_queue text, p_priority smallint, p_args json, p_options json, p_due timestamptz,
+create or replace function jobs.replace(p_job uuid, p_queue text, p_priority smallint, p_args json, p_options json, p_limits json, p_due timestamptz,
                              out queues text[], out priorities int2[])
 language plpgsql volatile as $fn$
 declare
@@ -295,7 +301,7 @@ begin
         return;
     end if;
     update jobs.job b
-       set args = p_args, options = p_options, queue = p_queue, priority = p_priority, run = b.run + 1, settled = false,
+       set args = p_args, options = p_options, rules = jobs.with_limits(b.rules, p_limits), queue = p_queue, priority = p_priority, run = b.run + 1, settled = false,
            run_at = case when p_due is null then b.run_at else greatest(p_due, clock_timestamp()) end
      where b.id = p_job;
     if j.state = 0 then

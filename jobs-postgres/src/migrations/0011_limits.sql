@@ -1,0 +1,328 @@
+-- Limits: what they allow, who uses them, and who is let in.
+
+-- Writes down a limit: as a program declares it, or as an operator sets it (or no more). What operators set comes first. Answers
+-- whether there is such a limit now.
+create or replace function jobs.write_limit(p_name text, p_declared json, p_set json, p_unset boolean) returns boolean language plpgsql volatile as $fn$
+declare
+    d      record;
+    v_rule json;
+begin
+    select * into d from jobs.limit_def l where l.name = p_name for update;
+    p_declared := coalesce(p_declared, d.declared);
+    p_set := case when p_unset then null else coalesce(p_set, d.set_to) end;
+    v_rule := coalesce(p_set, p_declared);
+    if v_rule is null then
+        delete from jobs.limit_def l where l.name = p_name;
+        return false;
+    end if;
+    insert into jobs.limit_def (name, declared, set_to, kind, max, per, burst, excess, excess_after, reason)
+    select p_name, p_declared, p_set, array_position('{concurrency,fixed_window,sliding_window,token_bucket}'::text[], b.key),
+           (b.value ->> 'max')::bigint, (b.value -> 'per' ->> 'secs')::float8 + (b.value -> 'per' ->> 'nanos')::float8 / 1e9,
+           (b.value ->> 'burst')::bigint,
+           case when v_rule -> 'excess' -> 'reschedule' is not null then 1 when v_rule ->> 'excess' = 'delete' then 2 else 0 end,
+           (v_rule -> 'excess' -> 'reschedule' ->> 'secs')::float8 + (v_rule -> 'excess' -> 'reschedule' ->> 'nanos')::float8 / 1e9,
+           coalesce(v_rule ->> 'reason', format('Limit %s is reached', p_name))
+      from json_each(v_rule -> 'bound') b
+        on conflict (name) do update
+       set declared = excluded.declared, set_to = excluded.set_to, kind = excluded.kind, max = excluded.max, per = excluded.per,
+           burst = excluded.burst, excess = excluded.excess, excess_after = excluded.excess_after, reason = excluded.reason;
+    return true;
+end
+$fn$;
+
+-- Jobs that wait in a limited queue, but were not let in, get in line. Some at a time; answers how many.
+create or replace function jobs.limit_queue(p_queue text, p_limit int) returns bigint language plpgsql volatile
+    set enable_seqscan = off set enable_bitmapscan = off set enable_mergejoin = off set enable_hashjoin = off set enable_nestloop = on as $fn$
+declare
+    v_jobs  uuid[];
+    v_moved uuid[];
+begin
+    v_jobs := array(
+        select t.job_id from jobs.ticket t
+         where t.queue = p_queue
+           and not exists (select from jobs.permit p where p.job_id = t.job_id and p.limit_name = 'queue:' || p_queue and not p.ended)
+         limit p_limit);
+    if v_jobs = '{}' then
+        return 0;
+    end if;
+    v_jobs := array(select j.id from jobs.job j where j.id = any (v_jobs) and j.state = 0 order by j.id for no key update skip locked);
+    with gone as (
+        delete from jobs.ticket t
+         where t.ctid = any (array(
+            select k.ctid from jobs.job j
+              join jobs.ticket k on k.queue = j.queue and k.priority = j.priority and k.run_at = j.run_at and k.job_id = j.id and k.run = j.run
+             where j.id = any (v_jobs)
+               for update of k skip locked))
+     returning t.job_id
+    )
+    select coalesce(array_agg(g.job_id order by g.job_id), '{}') into v_moved from gone g;
+    -- What they had of other limits they get again.
+    perform jobs.end_permits(v_moved, '{}');
+    perform jobs.line_up(v_moved);
+    return cardinality(v_moved);
+end
+$fn$;
+
+-- Takes a limit away that nobody declares: who waits for it waits for it no more.
+create or replace function jobs.unlimit(p_name text, out queues text[], out priorities int2[]) language plpgsql volatile
+    set enable_seqscan = off set enable_bitmapscan = off set enable_mergejoin = off set enable_hashjoin = off set enable_nestloop = on as $fn$
+declare
+    v_jobs uuid[];
+begin
+    delete from jobs.permit p where p.limit_name = p_name;
+    delete from jobs.bucket b where b.limit_name = p_name;
+    v_jobs := array(select b.job_id from jobs.blocked b where b.limit_name = p_name order by b.job_id);
+    v_jobs := array(select j.id from jobs.job j where j.id = any (v_jobs) order by j.id for no key update);
+    delete from jobs.blocked b where b.job_id = any (v_jobs) and b.limit_name = p_name;
+    v_jobs := array(
+        select j.id from jobs.job j
+         where j.id = any (v_jobs) and j.state = 0 and not exists (select from jobs.blocked b where b.job_id = j.id) order by j.id);
+    update jobs.job j set run_at = greatest(j.run_at, clock_timestamp()) where j.id = any (v_jobs);
+    select p.queues, p.priorities into queues, priorities from jobs.place(v_jobs) p;
+end
+$fn$;
+
+-- How much of a limit is used under a key.
+create or replace function jobs.used(p_name text, p_kind smallint, p_max bigint, p_per float8, p_burst bigint, p_key text, p_now timestamptz)
+returns float8 language plpgsql stable
+    set enable_seqscan = off set enable_bitmapscan = off as $fn$
+declare
+    v_held   float8;
+    v_starts float8;
+begin
+    if p_kind = 1 then
+        return (select coalesce(sum(p.weight), 0) from jobs.permit p where p.limit_name = p_name and p.key = p_key and not p.ended);
+    end if;
+    select coalesce(sum(p.weight) filter (where p.started_at is null and not p.ended), 0),
+           coalesce(sum(p.weight) filter (where p.started_at > p_now - make_interval(secs => p_per)), 0)
+      into v_held, v_starts from jobs.permit p where p.limit_name = p_name and p.key = p_key;
+    if p_kind = 3 then
+        return v_held + v_starts;
+    elsif p_kind = 2 then
+        return v_held + coalesce((select b.amount from jobs.bucket b
+                                   where b.limit_name = p_name and b.key = p_key and b.at = jobs.window_start(p_now, p_per)), 0);
+    end if;
+    return v_held + coalesce((select p_burst - jobs.tokens(b.at, b.amount, p_now, p_max, p_per, p_burst) from jobs.bucket b
+                               where b.limit_name = p_name and b.key = p_key), 0);
+end
+$fn$;
+
+-- When a limit by which nothing was free may have something free again, in seconds, as far as time alone makes room.
+create or replace function jobs.room_in(p_name text, p_kind smallint, p_max bigint, p_per float8, p_key text, p_now timestamptz) returns float8
+language sql stable as $fn$
+    select case p_kind
+        when 2 then extract(epoch from jobs.window_start(p_now, p_per) - p_now)::float8 + p_per
+        when 3 then (select extract(epoch from min(p.started_at) - p_now)::float8 + p_per from jobs.permit p
+                      where p.limit_name = p_name and p.key = p_key and p.started_at > p_now - make_interval(secs => p_per))
+        when 4 then p_per / p_max end
+$fn$;
+
+-- Lets in who may be let in: one at a time in the whole schema, p_limit jobs at most. `busy` says that somebody else is at it,
+-- who may not have seen what the caller did: ask again. `again`: in how many seconds there may be more to do.
+create or replace function jobs.admit(p_limit int, out busy boolean, out admitted bigint, out again float8, out ruled boolean, out queues text[],
+                           out priorities int2[])
+language plpgsql volatile
+    set enable_seqscan = off set enable_bitmapscan = off set enable_mergejoin = off set enable_hashjoin = off set enable_nestloop = on as $fn$
+#variable_conflict use_column
+declare
+    l        record;
+    v_key    text;
+    v_from   text;
+    v_round  int;
+    v_keys   int;
+    v_now    timestamptz;
+    v_most   bigint;
+    v_paused text[];
+    v_kinds  text[];
+    v_first  record;
+    v_full   boolean;
+    v_turn   int;
+    v_ended  uuid[] := '{}';
+    j        record;
+    told     record;
+begin
+    admitted := 0;
+    ruled := false;
+    queues := '{}';
+    priorities := '{}';
+    busy := not pg_try_advisory_xact_lock(hashtext('jobs:jobs'), 3);
+    if busy then
+        return;
+    end if;
+    update jobs.blocked b set ready = true
+     where b.job_id = any (array(
+        select k.job_id from jobs.blocked k where not k.ready and k.run_at <= clock_timestamp() order by k.run_at limit 1000 for update skip locked));
+    -- What a caller's transaction has stored may name limits that nobody has written down yet.
+    for j in
+        with recursive name (name) as (
+            (select b.limit_name from jobs.blocked b where b.ready order by b.limit_name limit 1)
+             union all
+            select (select b.limit_name from jobs.blocked b where b.ready and b.limit_name > name.name order by b.limit_name limit 1)
+              from name where name.name is not null
+        )
+        select n.name, (select b.job_id from jobs.blocked b where b.ready and b.limit_name = n.name limit 1) as job
+          from name n where n.name is not null and not exists (select from jobs.limit_def d where d.name = n.name)
+    loop
+        perform jobs.write_limit(j.name, u.rule, null, false)
+           from jobs.job b cross join lateral jobs.limits_of(b.queue, b.rules) u where b.id = j.job and u.name = j.name and u.rule is not null;
+    end loop;
+    perform jobs.limit_queue(substr(d.name, 7), 1000) from jobs.limit_def d where d.name >= 'queue:' and d.name < 'queue;';
+    select coalesce(array_agg(c.name) filter (where c.scope = 'queue'), '{}'), coalesce(array_agg(c.name) filter (where c.scope = 'kind'), '{}')
+      into v_paused, v_kinds from jobs.control c where c.ends_at is null or c.ends_at > now();
+
+    for l in
+        select d.* from jobs.limit_def d where exists (select from jobs.blocked b where b.ready and b.limit_name = d.name) order by d.name
+    loop
+        v_from := l.cursor;
+        v_most := case when l.kind = 4 then l.burst else l.max end;
+        v_keys := 0;
+        -- Keys in turn: from where the last time stopped, then from the beginning.
+        v_round := 0;
+        v_key := v_from;
+        <<keys>>
+        while v_keys < 2000 and admitted < p_limit loop
+            select b.key into v_key from jobs.blocked b
+             where b.ready and b.limit_name = l.name and (v_keys = 0 and v_round = 0 and b.key >= v_from or b.key > v_key)
+             order by b.key limit 1;
+            if not found or v_round = 1 and v_key >= v_from then
+                exit keys when v_round = 1;
+                v_round := 1;
+                v_keys := v_keys + 1;
+                select b.key into v_key from jobs.blocked b where b.ready and b.limit_name = l.name and b.key < v_from order by b.key limit 1;
+                exit keys when not found;
+            end if;
+            v_keys := v_keys + 1;
+            if l.kind = 3 then
+                delete from jobs.permit p
+                 where p.limit_name = l.name and p.key = v_key and p.ended and p.started_at < clock_timestamp() - make_interval(secs => l.per);
+            end if;
+            <<line>>
+            for v_first in
+                select b.job_id, b.priority, b.run_at from jobs.blocked b
+                 where b.ready and b.limit_name = l.name and b.key = v_key
+                   and (v_paused = '{}' or jobs.paused_among(array[b.queue], v_paused) = '{}')
+                 order by b.priority, b.run_at, b.job_id
+                 limit 1000
+            loop
+                exit keys when admitted >= p_limit;
+                v_now := clock_timestamp();
+                select * into j from jobs.job x where x.id = v_first.job_id for no key update skip locked;
+                continue line when not found or j.kind = any (v_kinds);
+                if j.state <> 0 then
+                    delete from jobs.blocked b where b.job_id = j.id;
+                    continue line;
+                end if;
+                v_turn := jobs.turn(j.id, j.queue, j.rules, l.name, v_key, v_first.priority, v_first.run_at);
+                if v_turn = 0 then
+                    again := least(again, greatest(jobs.room_in(l.name, l.kind, l.max, l.per, v_key, v_now), 0));
+                    exit line;
+                elsif v_turn = 1 then
+                    insert into jobs.permit (limit_name, key, job_id, run, weight)
+                    select u.name, u.key, j.id, j.run, least(u.weight, case when d.kind = 4 then d.burst else d.max end)
+                      from jobs.limits_of(j.queue, j.rules) u join jobs.limit_def d on d.name = u.name
+                        on conflict do nothing;
+                    delete from jobs.blocked b where b.job_id = j.id;
+                    update jobs.job x set run_at = greatest(x.run_at, v_now) where x.id = j.id;
+                    insert into jobs.ticket (queue, priority, run_at, job_id, run, kind)
+                    values (j.queue, j.priority, greatest(j.run_at, v_now), j.id, j.run, j.kind)
+                        on conflict (queue, priority, run_at, job_id) do update set run = excluded.run;
+                    if not j.queue || ':' || j.priority = any (queues) then
+                        queues := queues || (j.queue || ':' || j.priority);
+                    end if;
+                    admitted := admitted + 1;
+                elsif v_turn = 3 then
+                    update jobs.job x set run_at = v_now + make_interval(secs => d.excess_after), reason = d.reason
+                      from (select d.excess_after, d.reason from jobs.refusing(j.queue, j.rules) r join jobs.limit_def d on d.name = r.name limit 1) d
+                     where x.id = j.id;
+                    delete from jobs.blocked b where b.job_id = j.id;
+                    perform jobs.line_up(array[j.id]);
+                    ruled := true;
+                elsif v_turn = 4 then
+                    update jobs.job x
+                       set state = 4, run = x.run + 1, settled = false, finished_at = v_now, reason = d.reason
+                      from (select d.reason from jobs.refusing(j.queue, j.rules) r join jobs.limit_def d on d.name = r.name limit 1) d
+                     where x.id = j.id;
+                    delete from jobs.blocked b where b.job_id = j.id;
+                    insert into jobs.stat_delta (queue, kind, deleted) values (j.queue, j.kind, 1);
+                    v_ended := v_ended || j.id;
+                    ruled := true;
+                end if;
+            end loop;
+        end loop;
+        if v_key is not null and v_key is distinct from l.cursor then
+            update jobs.limit_def d set cursor = v_key where d.name = l.name;
+        end if;
+    end loop;
+
+    -- Lanes were noted as `queue:priority`; the names of queues may contain colons.
+    with lanes as (
+        select regexp_replace(x.lane, ':[^:]*$', '') as queue, regexp_replace(x.lane, '^.*:', '')::int2 as priority from unnest(queues) x (lane)
+    ), announced as (
+        insert into jobs.lane (queue, priority) select l.queue, l.priority from lanes l
+         where not exists (select from jobs.lane k
+                            where k.queue = l.queue and k.priority = l.priority and k.at > now() - interval '12 hours')
+    )
+    select coalesce(array_agg(l.queue), '{}'), coalesce(array_agg(l.priority), '{}') into queues, priorities from lanes l;
+    if v_ended <> '{}' then
+        v_ended := array(select x.id from unnest(v_ended) x (id) order by x.id);
+        select f.queues, f.priorities into told from jobs.finished(v_ended, v_ended, 1, '{}') f;
+        queues := queues || told.queues;
+        priorities := priorities || told.priorities;
+    end if;
+    select least(again, greatest(extract(epoch from min(b.run_at) - clock_timestamp())::float8, 0)) into again from jobs.blocked b where not b.ready;
+end
+$fn$;
+
+-- The limits of a job that have no room for it now, the first of them first.
+create or replace function jobs.refusing(p_queue text, p_rules json) returns table (name text, key text, excess smallint) language sql stable as $fn$
+    select u.name, u.key, d.excess
+      from jobs.limits_of(p_queue, p_rules) u
+      join jobs.limit_def d on d.name = u.name
+     where jobs.used(d.name, d.kind, d.max, d.per, d.burst, u.key, clock_timestamp())
+           + least(u.weight, case when d.kind = 4 then d.burst else d.max end) > case when d.kind = 4 then d.burst else d.max end + 1e-6
+     order by u.place
+$fn$;
+
+-- What becomes of a job that waits in a line and whose turn it is: 0 it goes on waiting, 1 it is let in, 2 it was put into the
+-- line of another of its limits, 3 it is rescheduled, 4 it is deleted.
+create or replace function jobs.turn(p_job uuid, p_queue text, p_rules json, p_name text, p_key text, p_priority smallint, p_run_at timestamptz)
+returns int language plpgsql volatile as $fn$
+declare
+    r record;
+begin
+    select * into r from jobs.refusing(p_queue, p_rules) limit 1;
+    if found and r.excess > 0 then
+        return 2 + r.excess;
+    elsif found and r.name = p_name then
+        return 0;
+    elsif not found then
+        -- It must not pass those who wait for the others.
+        select u.name, u.key into r from jobs.limits_of(p_queue, p_rules) u
+         where u.name <> p_name
+           and exists (select from jobs.blocked b
+                        where b.ready and b.limit_name = u.name and b.key = u.key
+                          and (b.priority, b.run_at, b.job_id) < (p_priority, p_run_at, p_job))
+         order by u.place limit 1;
+        if not found then
+            return 1;
+        end if;
+    end if;
+    update jobs.blocked b set limit_name = r.name, key = r.key where b.job_id = p_job;
+    return 2;
+end
+$fn$;
+
+-- A worker is about to start a job. False if the run is not its any more.
+create or replace function jobs.start(p_worker uuid, p_claim uuid, p_job uuid, p_run int) returns boolean language plpgsql volatile as $fn$
+begin
+    if not exists (select from jobs.claim c where c.worker = p_worker and c.id = p_claim and p_job = any (c.job_ids)) then
+        return false;
+    end if;
+    perform from jobs.job j where j.id = p_job and j.run = p_run and j.state = 0 for share;
+    if not found then
+        return false;
+    end if;
+    perform jobs.count_start(array[p_job], false);
+    return true;
+end
+$fn$;

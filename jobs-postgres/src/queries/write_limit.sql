@@ -1,0 +1,2 @@
+-- Writes down a limit: $1 its name, $2 as it is declared, $3 as it is set, $4 whether it is not set any more.
+select jobs.write_limit($1, $2::text::json, $3::text::json, $4)
