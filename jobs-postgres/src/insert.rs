@@ -38,6 +38,7 @@ pub(crate) async fn insert(store: &Store, jobs: &[NewJob]) -> Result<Vec<Inserte
     };
     store.lanes.announced(&lanes);
     store.wakes.stored(store, jobs);
+    store.kick_if_limited();
     Ok(answers(jobs, &existing))
 }
 
@@ -74,6 +75,7 @@ pub(crate) async fn insert_taken(
         jobs.iter().map(|job| job.id).collect()
     } else {
         store.wakes.stored(store, jobs);
+        store.kick_if_limited();
         Vec::new()
     };
     Ok(Some(HandedOver { taken, due_at }))

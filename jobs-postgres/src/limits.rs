@@ -102,6 +102,7 @@ async fn limit_queue(store: &Store, name: &str) -> Result<()> {
     let Some(queue) = name.strip_prefix("queue:") else {
         return Ok(());
     };
+    store.queues_are_limited(true);
     loop {
         let statement = store.statement(&store.sql.limit_queue);
         let statement = statement.bind(queue.to_owned()).bind(CHUNK);

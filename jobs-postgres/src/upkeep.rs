@@ -25,6 +25,8 @@ const CHUNK: i32 = 200;
 #[derive(Default)]
 pub(crate) struct Kick {
     state: AtomicU8,
+    /// Whether some queue had a limit when that was looked at last.
+    queues: AtomicBool,
     /// Whether it is to run again after a while.
     later: AtomicBool,
 }
@@ -44,6 +46,19 @@ impl Store {
         if self.kick.state.swap(AGAIN, Ordering::SeqCst) == IDLE {
             runtime.spawn(run(Running(store)));
         }
+    }
+}
+
+impl Store {
+    /// Jobs without rules were stored: only the limits of queues may concern them.
+    pub(crate) fn kick_if_limited(&self) {
+        if self.kick.queues.load(Ordering::Relaxed) {
+            self.kick();
+        }
+    }
+
+    pub(crate) fn queues_are_limited(&self, limited: bool) {
+        self.kick.queues.store(limited, Ordering::Relaxed);
     }
 }
 
@@ -101,6 +116,7 @@ pub(crate) async fn upkeep(store: &Store) -> Result<Option<Duration>> {
     );
     let due = due.await?;
     let is_due = |column: &str| due.get::<bool, _>(column);
+    store.queues_are_limited(is_due("queues"));
     if is_due("todo") {
         // Children that somebody has locked are noted again: no more than one round.
         let statement = store.statement(&store.sql.work_off).bind(CHUNK);
