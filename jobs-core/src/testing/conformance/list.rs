@@ -1,4 +1,4 @@
-//! Every test there is, by module.
+//! Every test there is, by module. Longer than other files because it is the whole list.
 
 /// Writes a test function for every test of the conformance suite, in a module for each method of the
 /// storage. The argument is a function or closure without parameters that makes a fresh, empty storage,
@@ -250,22 +250,13 @@ macro_rules! __conformance_list {
                 a_child_runs_as_its_condition_says
                 a_parent_that_has_ended_counts_at_once
                 one_condition_that_fails_is_enough
-                an_unknown_parent_is_refused
-                parents_may_be_in_the_request
                 a_whole_graph_runs_in_order
-                what_waits_for_itself_is_refused
                 a_due_time_counts_from_the_insert
                 who_waits_is_counted_and_listed
-                a_repeated_insert_of_a_child_changes_nothing
-                a_repeated_insert_does_not_wait_again
                 what_is_deleted_at_once_is_counted
                 a_ready_child_wakes
             }
             children {
-                two_parents_may_end_in_the_same_flush
-                two_parents_may_end_at_the_same_moment
-                a_child_stored_while_its_parent_ends_is_not_forgotten
-                a_family_may_be_large
                 a_failed_parent_may_be_run_again
                 a_requeued_parent_does_not_run_its_children_again
                 a_repeated_outcome_does_not_run_them_again
@@ -277,7 +268,6 @@ macro_rules! __conformance_list {
                 a_deleted_child_can_be_requeued
                 a_waiting_child_is_not_rescheduled
                 removing_a_failed_parent_ends_the_waiting
-                of_verbs_and_ends_at_once_one_wins
             }
             recurring {
                 a_record_comes_back_as_it_was_given
@@ -326,14 +316,8 @@ macro_rules! __conformance_list {
                 what_waits_for_a_batch_runs_after_the_last
                 a_batch_ends_as_its_members_do
                 an_empty_batch_ends_at_once
-                members_wait_until_the_batch_is_complete
                 members_may_wait_for_each_other
-                a_batch_may_be_large
-                a_batch_is_created_whole_or_not_at_all
-                a_repeated_batch_is_stored_once
                 batches_may_be_nested
-                what_waits_for_its_own_batch_is_refused
-                who_is_not_stored_is_no_member
                 members_are_listed
                 an_ended_batch_goes_when_its_time_is_up
             }
@@ -343,14 +327,9 @@ macro_rules! __conformance_list {
                 a_repeated_member_is_counted_once
                 a_reopened_batch_takes_members_again
                 a_requeued_member_opens_the_batch
-                a_cancelled_batch_deletes_what_is_left
-                an_ended_batch_is_not_cancelled
-                batches_in_it_are_cancelled_too
-                a_cancelled_batch_may_be_reopened
                 every_end_of_a_member_counts
                 adding_and_ending_at_once_agree
                 a_batch_is_exact_under_many_hands
-                cancelling_and_ending_at_once_agree
                 deleting_and_requeueing_a_member_balances
                 a_failed_member_may_be_deleted
             }
@@ -371,13 +350,6 @@ macro_rules! __conformance_list {
                 a_limit_may_be_shared
                 weights_count
                 all_limits_must_let_a_job_in
-                turns_come_in_order
-                a_job_for_later_uses_nothing
-                verbs_apply_to_who_waits
-                a_job_that_loses_its_ticket_makes_room
-                a_child_waits_for_its_turn_too
-                what_is_paused_is_passed_over
-                ordinary_jobs_run_beside_them
                 a_repeat_counts_once
                 a_replaced_job_counts_anew
                 what_can_never_run_is_refused
@@ -405,6 +377,44 @@ macro_rules! __conformance_list {
                 a_queue_can_be_limited
                 a_limited_queue_may_hold_limited_jobs
                 a_queue_limit_may_be_declared
+            }
+            graphs {
+                an_unknown_parent_is_refused
+                parents_may_be_in_the_request
+                what_waits_for_itself_is_refused
+                a_repeated_insert_of_a_child_changes_nothing
+                a_repeated_insert_does_not_wait_again
+            }
+            families {
+                two_parents_may_end_in_the_same_flush
+                two_parents_may_end_at_the_same_moment
+                a_child_stored_while_its_parent_ends_is_not_forgotten
+                a_family_may_be_large
+                of_verbs_and_ends_at_once_one_wins
+            }
+            batch_creation {
+                members_wait_until_the_batch_is_complete
+                a_batch_may_be_large
+                a_batch_is_created_whole_or_not_at_all
+                a_repeated_batch_is_stored_once
+                what_waits_for_its_own_batch_is_refused
+                who_is_not_stored_is_no_member
+            }
+            cancelling {
+                a_cancelled_batch_deletes_what_is_left
+                an_ended_batch_is_not_cancelled
+                batches_in_it_are_cancelled_too
+                a_cancelled_batch_may_be_reopened
+                cancelling_and_ending_at_once_agree
+            }
+            turns {
+                turns_come_in_order
+                a_job_for_later_uses_nothing
+                verbs_apply_to_who_waits
+                a_job_that_loses_its_ticket_makes_room
+                a_child_waits_for_its_turn_too
+                what_is_paused_is_passed_over
+                ordinary_jobs_run_beside_them
             }
             race {
                 the_books_balance

@@ -18,7 +18,9 @@
 //! `JOBS_TEST_SEED` repeats one with the seed that it printed.
 
 pub mod batch;
+pub mod batch_creation;
 pub mod beat;
+pub mod cancelling;
 pub mod children;
 pub mod claim;
 pub mod command;
@@ -26,7 +28,9 @@ pub mod conflict;
 pub mod control;
 pub mod excess;
 pub mod expiry;
+pub mod families;
 pub mod fence;
+pub mod graphs;
 pub mod insert;
 pub mod insert_taken;
 pub mod inspect;
@@ -46,6 +50,7 @@ pub mod schema;
 pub mod settle;
 mod stage;
 pub mod stats;
+pub mod turns;
 pub mod unique;
 pub mod wake;
 
