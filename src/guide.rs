@@ -15,6 +15,9 @@ pub mod unique {}
 #[doc = include_str!("../docs/limits.md")]
 pub mod limits {}
 
+#[doc = include_str!("../docs/recurring.md")]
+pub mod recurring {}
+
 #[doc = include_str!("../docs/workers.md")]
 pub mod workers {}
 

@@ -46,6 +46,7 @@ mod time;
 pub mod guide;
 pub mod inspect;
 pub mod prelude;
+pub mod schedule;
 
 pub use connect::connect;
 pub use time::{days, hours, minutes, seconds};
@@ -56,6 +57,11 @@ pub use jobs_core::client::{
     Handles, JobHandle, KindHandle, LimitHandle, LimitOperation, Moved, NodeRecord, OpenBatch,
     Operation, Partial, PauseOperation, QueueHandle, Then,
 };
+pub use jobs_core::client::{
+    PauseRecurring, PruneRecurring, Recurring, RecurringDraft, RecurringOperation, Trigger,
+    Triggered,
+};
+pub use jobs_core::handler::RecurringEntry;
 #[cfg(feature = "testing")]
 pub use jobs_core::handler::TestContext;
 pub use jobs_core::handler::{
@@ -67,9 +73,14 @@ pub use jobs_core::job::{
     JobDefaults, JobId, LimitRule, LimitUse, OnConflict, Parent, ParentId, Priority, QueueOrder,
     QueuePattern, State, StoredOptions, UniqueUntil, WorkerId,
 };
+pub use jobs_core::job::{
+    Deed, Occurrence, Origin, Overlap, RecurringPause, RecurringRecord, RecurringRun,
+    RecurringSpec, Timing,
+};
 pub use jobs_core::storage::{MemoryStorage, Retention, StorageHandle};
 pub use jobs_core::worker::{RunningWorker, Worker, WorkerBuilder};
 pub use jobs_core::{Error, Result};
+pub use jobs_cron::{Days, Misfire, Schedule};
 
 /// ```
 /// use jobs::prelude::*;
@@ -88,6 +99,10 @@ pub use jobs_core::jobs;
 #[doc = include_str!("job.md")]
 pub use jobs_macros::job;
 
+/// Says when a job recurs.
+#[doc = include_str!("recurring.md")]
+pub use jobs_macros::recurring;
+
 #[cfg(feature = "postgres")]
 pub use jobs_postgres::PgStorage;
 #[cfg(feature = "sqlite")]
@@ -99,15 +114,15 @@ pub use jobs_sqlite::SqliteStorage;
 pub mod __private {
     pub use jobs_core::client::{Enqueue, EnqueueMany, Partial, Then};
     pub use jobs_core::handler::expansion::{
-        Injected, InjectedNow, Probe, Unknown, argument, fallible, injected, injected_now,
-        inventory, requires_all, serde, success,
+        Days, Injected, InjectedNow, Misfire, MisfireRule, Probe, Unknown, argument, fallible,
+        injected, injected_now, inventory, recurring_job, requires_all, serde, success,
     };
     pub use jobs_core::handler::{
-        Argument, BoxFuture, EntryRef, JobArg, JobContext, JobEntry, JobError, JobFn, ResultLike,
-        blocking, perform,
+        Argument, BoxFuture, EntryRef, JobArg, JobContext, JobEntry, JobError, JobFn,
+        RecurringEntry, ResultLike, blocking, perform,
     };
     pub use jobs_core::job::{
-        Backoff, Bound, Job, JobDefaults, LimitDefaults, LimitRule, OnConflict, Priority,
+        Backoff, Bound, Job, JobDefaults, LimitDefaults, LimitRule, OnConflict, Overlap, Priority,
         UniqueDefaults, UniqueUntil, Weight,
     };
     pub use jobs_core::lifecycle::Outcome;

@@ -2,5 +2,5 @@
 
 pub use crate::{
     Backoff, Batch, Client, Data, Flow, FromContext, Job, JobContext, JobError, JobHandle, JobId,
-    Priority, Worker, days, hours, job, jobs, minutes, seconds,
+    Priority, Worker, days, hours, job, jobs, minutes, recurring, seconds,
 };

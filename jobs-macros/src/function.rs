@@ -12,6 +12,7 @@ use crate::errors::Errors;
 use crate::names;
 use crate::options::Options;
 use crate::parameter::{Argument, Parameter};
+use crate::recurring::{self, Recurring};
 use crate::types::{self, Unowned};
 
 /// A job's function, taken apart.
@@ -32,18 +33,21 @@ pub(crate) struct Function {
     /// Those that could be understood.
     pub(crate) parameters: Vec<Parameter>,
     pub(crate) output: Type,
+    /// When it recurs.
+    pub(crate) recurring: Vec<Recurring>,
 }
 
 impl Function {
     /// Takes the function apart and finds what a job cannot be.
     pub(crate) fn read(function: ItemFn, options: &Options, errors: &mut Errors) -> Self {
         let ItemFn {
-            attrs,
+            mut attrs,
             vis,
             mut sig,
             block,
             ..
         } = function;
+        let recurring = Recurring::take(&mut attrs, errors);
         let mut parameters = Vec::new();
         let is_method = sig.receiver().is_some();
         for input in &mut sig.inputs {
@@ -79,9 +83,11 @@ impl Function {
             block,
             parameters,
             output,
+            recurring,
         };
         this.sort_attributes(attrs);
         this.check_fields(errors);
+        this.check_recurring(options, errors);
         if let Some(receiver) = this.signature.receiver() {
             // Nothing else can be right before this is.
             errors.take();
@@ -106,6 +112,23 @@ impl Function {
                 self.inner.push(attribute);
             }
         }
+    }
+
+    fn check_recurring(&self, options: &Options, errors: &mut Errors) {
+        for recurring in &self.recurring {
+            recurring.check_arguments(self, errors);
+        }
+        let name = self.ident.unraw().to_string();
+        let kind = options.name.as_ref().map_or(name, syn::LitStr::value);
+        recurring::check_ids(&self.recurring, &kind, errors);
+    }
+
+    /// The lints that are switched off for the function.
+    pub(crate) fn allowances(&self) -> Vec<&Attribute> {
+        let inner = self.inner.iter();
+        inner
+            .filter(|attribute| attribute.path().is_ident("allow"))
+            .collect()
     }
 
     fn check_fields(&self, errors: &mut Errors) {

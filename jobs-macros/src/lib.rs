@@ -1,4 +1,5 @@
-//! The attribute `#[job]` of the crate `jobs`, which re-exports and documents it; use it from there.
+//! The attributes `#[job]` and `#[recurring]` of the crate `jobs`, which re-exports and documents them; use
+//! them from there.
 //!
 //! Parse, check, expand: every mistake in one attribute and one signature is found and told at once,
 //! each at its token; then as much is expanded as still makes sense, so that one mistake is one
@@ -13,6 +14,7 @@ mod list;
 mod names;
 mod options;
 mod parameter;
+mod recurring;
 mod rules;
 mod settings;
 mod template;
@@ -53,4 +55,46 @@ pub fn job(options: TokenStream, item: TokenStream) -> TokenStream {
     all.extend(errors.into_compile_errors());
     all.extend(expanded);
     all.into()
+}
+
+/// Says when a job recurs; see the crate `jobs`.
+///
+/// It expands nothing itself: it hands itself on to `#[job]`, which is put in front where it is missing, so
+/// that the order of the attributes does not matter.
+#[proc_macro_attribute]
+pub fn recurring(options: TokenStream, item: TokenStream) -> TokenStream {
+    let options = proc_macro2::TokenStream::from(options);
+    let refuse = |message| {
+        let error = syn::Error::new(proc_macro2::Span::call_site(), message);
+        let error = TokenStream::from(error.into_compile_error());
+        [error, item.clone()].into_iter().collect()
+    };
+    let Ok(mut function) = parse::<ItemFn>(item.clone()) else {
+        return refuse("`#[recurring]` belongs on a function with a body");
+    };
+    if function.sig.ident.to_string().starts_with("__jobs_") {
+        return refuse("below `#[job]`, write `#[recurring(..)]` under its own name");
+    }
+    let itself = quote::quote_spanned!(proc_macro2::Span::call_site()=> recurring);
+    function
+        .attrs
+        .push(syn::parse_quote!(#[::jobs::#itself(#options)]));
+    let is_job = |attribute: &syn::Attribute| {
+        let last = attribute.path().segments.last();
+        last.is_some_and(|segment| segment.ident == "job")
+    };
+    if !function.attrs.iter().any(is_job) {
+        let job: syn::Attribute = match recurring::facade(options) {
+            Some(facade) => {
+                let path = facade.parse_with(syn::Path::parse_mod_style);
+                let Ok(path) = path else {
+                    return refuse("`crate` takes a path in a string: `crate = \"my_facade\"`");
+                };
+                syn::parse_quote!(#[#path::job(crate = #facade)])
+            }
+            None => syn::parse_quote!(#[::jobs::job]),
+        };
+        function.attrs.insert(0, job);
+    }
+    quote::ToTokens::into_token_stream(function).into()
 }

@@ -61,6 +61,17 @@ fn retries() {
 }
 
 #[test]
+fn recurring() {
+    let wanted = [
+        "at 03:00 on weekdays, Europe/Berlin",
+        "made: the run of",
+        "declared: the run of",
+        "heartbeat: every second, paused",
+    ];
+    says(&mut example("recurring"), &wanted);
+}
+
+#[test]
 fn shared_state() {
     says(
         &mut example("shared_state"),

@@ -34,6 +34,7 @@ mod order;
 mod outages;
 #[cfg(all(feature = "postgres", feature = "sqlite"))]
 mod queues;
+mod recurring;
 #[cfg(all(feature = "postgres", feature = "sqlite"))]
 mod running;
 #[cfg(all(feature = "postgres", feature = "sqlite"))]

@@ -19,7 +19,15 @@ fn mistakes_are_explained_at_their_place() {
         return;
     }
     let programs = trybuild::TestCases::new();
-    for folder in ["names", "options", "rules", "signature", "types", "usage"] {
+    for folder in [
+        "names",
+        "options",
+        "recurring",
+        "rules",
+        "signature",
+        "types",
+        "usage",
+    ] {
         programs.compile_fail(format!("tests/ui/{folder}/*.rs"));
     }
     // What else could have been meant depends on the storages there are.

@@ -9,10 +9,13 @@ use super::{
     BoxFuture, FromContext, Given, IntoJobError, JobArg, JobContext, JobError, JobOutput,
     Requirement, ResultLike,
 };
-use crate::job::{ARGS_LIMIT, encode_result};
+use crate::client::{Client, Enqueue};
+use crate::error::Error;
+use crate::job::{ARGS_LIMIT, Job, NewJob, encode_result};
 use crate::lifecycle::Success;
 
 pub use inventory;
+pub use jobs_cron::{Days, Misfire, MisfireRule};
 pub use serde;
 
 /// What a job returned that can fail.
@@ -79,6 +82,11 @@ pub const fn injected_now<T: Given>() -> InjectedNow<T> {
 /// What all injected parameters require.
 pub fn requires_all(all: &[fn() -> Vec<Requirement>]) -> Vec<Requirement> {
     all.iter().flat_map(|requires| requires()).collect()
+}
+
+/// The job of each run of a recurring job.
+pub fn recurring_job<J: Job>(client: &Client, job: impl FnOnce() -> J) -> Result<NewJob, Error> {
+    Enqueue::new(job()).into_job(client)
 }
 
 /// Asks the compiler what a type is. The inherent constants are there only for types that are what

@@ -319,3 +319,6 @@ fn go_on(record: &mut RecurringRecord, at: DateTime<Utc>) -> Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -120,3 +120,6 @@ fn prepare(records: &[RecurringRecord], now: DateTime<Utc>) -> Vec<RecurringChan
     };
     records.iter().filter_map(prepare).collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -34,6 +34,7 @@ impl Expansion<'_> {
             self.first_gate().unwrap_or_else(Span::call_site),
         );
         let (retry_if, worth_it) = self.retry_if();
+        let recurring = self.recurring();
         let line = quote_spanned!(ident.span()=> ::core::line!());
         quote! {
             #injectors
@@ -50,7 +51,7 @@ impl Expansion<'_> {
                 arguments: &[#(#arguments),*],
                 requires: #requires,
                 retry_if: #worth_it,
-                recurring: &[],
+                recurring: &[#recurring],
                 perform: #run,
             };
             #private::inventory::submit! { #private::EntryRef(&__ENTRY) }

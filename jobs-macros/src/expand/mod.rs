@@ -15,6 +15,7 @@ mod arguments;
 mod entry;
 mod following;
 mod front;
+mod recurring;
 mod stub;
 
 use proc_macro2::{Ident, Span, TokenStream};
@@ -54,13 +55,14 @@ pub(crate) fn whole(options: &Options, function: &Function) -> TokenStream {
         this.front_impls(),
         this.entry(),
     ];
-    let cfgs = &function.cfgs;
+    let (cfgs, surprises) = (&function.cfgs, this.surprises());
     quote! {
         #arguments
         #front
         #(#cfgs)*
         const _: () = {
             #hidden
+            #surprises
             #leniency
             const _: () = { #(#generated)* };
         };

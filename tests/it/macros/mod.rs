@@ -5,6 +5,7 @@ mod forms;
 mod injected;
 mod names;
 mod options;
+mod recurring;
 mod results;
 mod stored;
 
