@@ -58,9 +58,9 @@ pub use jobs_core::client::{
     Operation, Partial, PauseOperation, QueueHandle, Then,
 };
 pub use jobs_core::client::{
-    PauseRecurring, PruneRecurring, Recurring, RecurringDraft, RecurringOperation, Trigger,
-    Triggered,
+    PauseRecurring, Recurring, RecurringDraft, RecurringOperation, Trigger, Triggered,
 };
+pub use jobs_core::handler::PruneRecurring;
 pub use jobs_core::handler::RecurringEntry;
 #[cfg(feature = "testing")]
 pub use jobs_core::handler::TestContext;

@@ -10,6 +10,7 @@
 mod bounds;
 mod context;
 mod data;
+mod declared;
 mod decode;
 mod entry;
 mod error;
@@ -27,6 +28,8 @@ use std::pin::Pin;
 pub use bounds::{Given, IntoJobError, JobArg, JobOutput, ResultLike};
 pub use context::{ContextParts, JobContext, WorkerScope};
 pub use data::{Data, DataMap, FromContext, Requirement};
+pub use declared::PruneRecurring;
+pub(crate) use declared::declare;
 pub use entry::{Argument, EntryRef, JobEntry, JobFn};
 pub use error::{Directive, JobError};
 pub use panic::{Panic, catch_panic};

@@ -5,9 +5,9 @@ use std::future::IntoFuture;
 
 use tracing::{info, warn};
 
-use super::{BoxFuture, Client};
+use super::{BoxFuture, JobEntry, RecurringEntry, Registry};
+use crate::client::Client;
 use crate::error::Result;
-use crate::handler::{JobEntry, RecurringEntry, Registry};
 use crate::job::{Origin, RecurringRecord, RecurringSpec};
 use crate::lifecycle::RecurringChange;
 use crate::storage::Changed;
