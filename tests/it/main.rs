@@ -34,6 +34,7 @@ mod order;
 mod outages;
 #[cfg(all(feature = "postgres", feature = "sqlite"))]
 mod queues;
+#[cfg(all(feature = "postgres", feature = "sqlite"))]
 mod recurring;
 #[cfg(all(feature = "postgres", feature = "sqlite"))]
 mod running;
