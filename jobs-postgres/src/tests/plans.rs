@@ -100,3 +100,67 @@ fn nothing_is_read_as_a_whole() {
             .unwrap();
     });
 }
+
+/// Jobs without rules look once whether somebody waits for one of them, and at nothing else that only
+/// jobs with rules need, however much of that there is.
+#[test]
+fn plain_jobs_pay_nothing_for_rules() {
+    test(|home| async move {
+        let storage = home.storage().await;
+        worker(&storage).await;
+        for others in [0, 20_000] {
+            let mut filling = home.connection().await;
+            let fill = format!(
+                "insert into jobs.dependency (parent, child, place, condition)
+                 select gen_random_uuid(), gen_random_uuid(), 1, 0 from generate_series(1, {others});
+                 insert into jobs.blocked (job_id, limit_name, key, priority, run_at, queue, ready)
+                 select gen_random_uuid(), 'l', '', 0, now(), 'default', true from generate_series(1, {others});"
+            );
+            sqlx::raw_sql(home.sql(&fill))
+                .execute(&mut filling)
+                .await
+                .unwrap();
+            store(&storage, 300).await;
+            // The server adds to these figures what the connection did before and has not reported yet.
+            let mut connection = home.connection().await;
+            connection.execute("begin").await.unwrap();
+            let steps = [
+                "create temp table given on commit drop as
+                 select w.id as worker, jobs.new_id() as claim from jobs.worker w limit 1",
+                "create temp table taken on commit drop as
+                 select c.id, c.run from given, jobs.claim(worker, claim, 300, '{}', '{300}', '{1}', '{default}', '{0}',
+                     array[null::timestamptz], '{00000000-0000-0000-0000-000000000000}') c where c.id is not null",
+                "select jobs.settle_success(worker, array[claim], '{}', ids[1], ids[cardinality(ids)], ids, runs, '{}', '{}', '{}') from given,
+                    (select array_agg(id order by id) as ids, array_agg(run order by id) as runs from taken) t",
+            ];
+            for step in steps {
+                let ran = sqlx::raw_sql(home.sql(step)).execute(&mut connection).await;
+                ran.unwrap_or_else(|error| panic!("{step}: {error}"));
+            }
+            let settled =
+                "select count(*) from taken t join jobs.job j on j.id = t.id and j.state = 2";
+            let settled: i64 = sqlx::query(home.sql(settled))
+                .fetch_one(&mut connection)
+                .await
+                .unwrap()
+                .get(0);
+            assert_eq!(settled, 300);
+            let look = "select coalesce(sum(seq_scan + coalesce(idx_scan, 0)) filter (where relname = 'dependency'), 0)::bigint,
+                               coalesce(sum(seq_scan + coalesce(idx_scan, 0) + n_tup_ins + n_tup_del) filter (where relname <> 'dependency'), 0)::bigint,
+                               coalesce(sum(seq_tup_read + coalesce(idx_tup_fetch, 0)), 0)::bigint
+                          from pg_stat_xact_user_tables
+                         where schemaname = $1 and relname in ('dependency', 'awaiting', 'todo', 'unique_key', 'batch', 'batch_member',
+                               'batch_delta', 'expiry', 'blocked', 'permit', 'bucket')";
+            let row = sqlx::query(look)
+                .bind(&home.schema)
+                .fetch_one(&mut connection)
+                .await
+                .unwrap();
+            connection.execute("commit").await.unwrap();
+            let (probes, others_touched, rows): (i64, i64, i64) =
+                (row.get(0), row.get(1), row.get(2));
+            assert_eq!((probes, others_touched), (1, 0), "beside {others} others");
+            assert!(rows <= 1, "{rows} rows were read beside {others} others");
+        }
+    });
+}
