@@ -69,9 +69,9 @@ pub use jobs_core::handler::{
     Requirement,
 };
 pub use jobs_core::job::{
-    AttemptOutcome, Backoff, BatchId, Bound, ClaimId, Condition, Due, ErrorReport, Excess, Job,
-    JobDefaults, JobId, LimitRule, LimitUse, OnConflict, Parent, ParentId, Priority, QueueOrder,
-    QueuePattern, State, StoredOptions, UniqueUntil, WorkerId,
+    AttemptOutcome, Backoff, BatchId, Bound, ClaimId, Condition, Due, ErrorReport, Excess, IdError,
+    Job, JobDefaults, JobId, LimitRule, LimitUse, OnConflict, Parent, ParentId, Priority,
+    QueueOrder, QueuePattern, State, StoredOptions, UniqueUntil, WorkerId,
 };
 pub use jobs_core::job::{
     Deed, Occurrence, Origin, Overlap, RecurringPause, RecurringRecord, RecurringRun,
@@ -104,7 +104,7 @@ pub use jobs_macros::job;
 pub use jobs_macros::recurring;
 
 #[cfg(feature = "postgres")]
-pub use jobs_postgres::PgStorage;
+pub use jobs_postgres::{PgStorage, migration_sql};
 #[cfg(feature = "sqlite")]
 pub use jobs_sqlite::SqliteStorage;
 

@@ -6,6 +6,11 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
+/// A duration that differs by up to a fifth from the given one, so that workers do not march in step.
+pub(crate) fn jittered(time: Duration) -> Duration {
+    time.mul_f64(0.8 + 0.4 * fastrand::f64())
+}
+
 /// Tells the time.
 pub trait Clock: Debug + Send + Sync + 'static {
     /// The present. It may go back: nothing may rely on the order of two answers.

@@ -39,7 +39,7 @@ fn from_code(code: &str, doing: String, error: sqlx::Error) -> Error {
         "40001" | "40P01" | "55P03" | "57014" => Error::Conflict { doing, source },
         "42P01" | "3F000" | "42703" | "42883" => Error::Schema(format!(
             "{doing}: {source}; the tables of the jobs are missing or of another version: run the migration (`migrate()`, \
-             or the statements of `jobs_postgres::migration_sql()`)"
+             or the statements of `jobs::migration_sql()`)"
         )),
         "42501" => Error::Storage {
             doing: format!("{doing}: the database user lacks a right"),

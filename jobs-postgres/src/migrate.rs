@@ -111,7 +111,7 @@ fn explain(store: &Store, error: Error) -> Error {
     };
     let rights = format!(
         "{doing} (needed once: CREATE on the database, or an existing schema {} in which this user may CREATE; or let \
-         somebody who may run the statements of `jobs_postgres::migration_sql()`)",
+         somebody who may run the statements of `jobs::migration_sql()`)",
         store.schema
     );
     Error::Storage {
@@ -128,13 +128,13 @@ pub(crate) async fn check_schema(store: &Store) -> Result<()> {
         Some(newer) if newer > VERSION => Err(newer_tables(store, newer)),
         Some(older) => Err(Error::Schema(format!(
             "the tables of the jobs in schema {} are of version {older}, and this program needs {VERSION}: run \
-             `storage.migrate()`, or the statements of `jobs_postgres::migration_sql({:?}, {older})`",
+             `storage.migrate()`, or the statements of `jobs::migration_sql({:?}, {older})`",
             store.schema,
             store.schema.name(),
         ))),
         None => Err(Error::Schema(format!(
             "schema {} has no tables of the jobs: run `storage.migrate()`, or the statements of \
-             `jobs_postgres::migration_sql({:?}, 0)`",
+             `jobs::migration_sql({:?}, 0)`",
             store.schema,
             store.schema.name(),
         ))),

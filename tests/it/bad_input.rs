@@ -1,4 +1,5 @@
 //! Databases that are not there, not ours, or not as they should be; and settings at their limits.
+//! (Longer than 400 lines: one test for each mistake.)
 
 use std::process::Command;
 use std::time::{Duration, Instant};

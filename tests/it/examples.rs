@@ -1,9 +1,10 @@
 //! The examples, as their readers run them.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
-use std::time::{Duration, Instant};
+
+use crate::setup::{PATIENCE, until};
 
 /// An example that Cargo has built along with this test.
 fn example(name: &str) -> Command {
@@ -153,9 +154,16 @@ impl Folder {
         command
     }
 
-    fn has_a_database(&self) -> bool {
+    /// The demo's database, once there is one.
+    fn database(&self) -> Option<String> {
         let mut files = fs::read_dir(self.0.join("tmp")).unwrap();
-        files.any(|file| Path::new(&file.unwrap().file_name()).extension().is_some())
+        let file = files.find_map(|file| {
+            let path = file.unwrap().path();
+            path.extension()
+                .is_some_and(|is| is == "db")
+                .then_some(path)
+        });
+        file.map(|path| format!("sqlite://{}", path.display()))
     }
 }
 
@@ -199,16 +207,24 @@ fn the_demo_runs_on_postgresql() {
     demo_says(folder.demo().env("DATABASE_URL", url), 200);
 }
 
-#[test]
-fn a_killed_demo_is_finished_by_the_next() {
+/// Waits until some of the demo's jobs have ended, but not all.
+async fn until_it_is_at_work(folder: &Folder) {
+    let look = async || {
+        // While it makes its tables they cannot be looked at.
+        let storage = jobs::connect(&folder.database()?).await.ok()?;
+        storage.inspect().counts().await.ok()
+    };
+    until("the demo is at work", PATIENCE, look, |counts| {
+        counts.is_some_and(|counts| counts.succeeded > 0 && counts.unfinished() > 0)
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_killed_demo_is_finished_by_the_next() {
     let folder = Folder::new("killed", 3_000);
     let mut killed = folder.demo().stdout(Stdio::null()).spawn().unwrap();
-    let end = Instant::now() + Duration::from_secs(20);
-    // It has begun when its database is there; it has not ended for it waits a second for one job.
-    while !folder.has_a_database() && Instant::now() < end {
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    std::thread::sleep(Duration::from_millis(400));
+    until_it_is_at_work(&folder).await;
     killed.kill().unwrap();
     killed.wait().unwrap();
     let wanted = all_of(3_000);

@@ -164,6 +164,7 @@ impl PauseOperation {
         } = self;
         let scope = scope?;
         let now = client.storage().now();
+        until.map_or(Ok(()), Due::check)?;
         if let Some(end) = until
             && end.at(now) <= now
         {

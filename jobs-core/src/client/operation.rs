@@ -154,6 +154,7 @@ impl Operation {
         let Self {
             client, verb, job, ..
         } = self;
+        check(verb)?;
         let client = client.map_or_else(Client::current, Ok)?;
         let (actor, reason) = self.cause.complete(&client)?;
         let command = Command {
@@ -213,6 +214,7 @@ impl BulkOperation {
         let Self {
             client, verb, jobs, ..
         } = self;
+        check(verb)?;
         let (actor, reason) = self.cause.complete(&client)?;
         let mut done = Vec::with_capacity(jobs.len());
         for chunk in jobs.chunks(CHUNK) {
@@ -235,6 +237,13 @@ impl IntoFuture for BulkOperation {
 
     fn into_future(self) -> Self::IntoFuture {
         Box::pin(self.carry_out())
+    }
+}
+
+fn check(verb: Verb) -> Result<()> {
+    match verb {
+        Verb::Reschedule(due) => due.check(),
+        _ => Ok(()),
     }
 }
 

@@ -78,6 +78,7 @@ impl Settings {
         if let Some(mistake) = self.mistake {
             return Err(mistake);
         }
+        self.due.check()?;
         metadata::inherit(&mut self.options)?;
         let priority = self.priority.or(defaults.priority);
         Ok(Template {
@@ -132,7 +133,7 @@ macro_rules! job_options {
     ($builder:ident) => {
         impl<'t, J: $crate::job::Job> $builder<'t, J> {
             /// Runs this long after the storage has taken it, by the storage's clock, not at once. Of
-            /// this and [`at`](Self::at) the last one counts.
+            /// this and [`at`](Self::at) the last one counts. More than 100,000 years are refused.
             pub fn delay(mut self, wait: ::std::time::Duration) -> Self {
                 self.settings.due = $crate::job::Due::In(wait);
                 self

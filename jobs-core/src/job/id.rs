@@ -11,6 +11,29 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+/// A text that is no id.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IdError(String);
+
+impl IdError {
+    fn of(text: &str) -> Self {
+        // As much as an id has, and a little more: enough to know it again.
+        Self(text.chars().take(48).collect())
+    }
+}
+
+impl fmt::Display for IdError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = &self.0;
+        write!(
+            f,
+            "{text:?} is no id: ids are UUIDs, such as 0198c5a0-9d3e-7b64-8c5d-2f6f3f0b9a11"
+        )
+    }
+}
+
+impl std::error::Error for IdError {}
+
 /// Milliseconds and a 12-bit counter of the last identifier made in this process: of a job, and of
 /// anything else. A worker relies on its claims' ids to ascend; a job's id must above all tell the day.
 static LAST_JOB: AtomicU64 = AtomicU64::new(0);
@@ -101,10 +124,10 @@ macro_rules! identifier {
         }
 
         impl FromStr for $name {
-            type Err = uuid::Error;
+            type Err = IdError;
 
             fn from_str(text: &str) -> Result<Self, Self::Err> {
-                text.parse().map(Self)
+                text.parse().map(Self).map_err(|_| IdError::of(text))
             }
         }
     };
@@ -162,6 +185,21 @@ mod tests {
         let ids: Vec<_> = (0..10_000).map(|_| JobId::new()).collect();
         assert!(ids.windows(2).all(|pair| pair[0] < pair[1]));
         assert!(ids.iter().all(|id| id.as_uuid().get_version_num() == 7));
+    }
+
+    #[test]
+    fn what_is_no_id_is_refused_in_words() {
+        let id = JobId::new();
+        assert_eq!(id.to_string().parse(), Ok(id));
+        for wrong in ["", "42", "0198c5a0-9d3e-7b64-8c5d-2f6f3f0b9a1g", "é"] {
+            let error = wrong.parse::<JobId>().unwrap_err().to_string();
+            assert!(
+                error.contains("is no id") && error.contains(wrong),
+                "{error}"
+            );
+        }
+        let long = "x".repeat(1_000).parse::<WorkerId>().unwrap_err();
+        assert!(long.to_string().len() < 200);
     }
 
     #[test]

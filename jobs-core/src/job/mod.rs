@@ -22,7 +22,7 @@ mod state;
 pub use args::{ARGS_LIMIT, ArgsError, decode_args, decode_result, encode_args, encode_result};
 pub use backoff::Backoff;
 pub use definition::{Job, JobDefaults, LimitDefaults, UniqueDefaults, Weight};
-pub use id::{BatchId, ClaimId, JobId, WorkerId};
+pub use id::{BatchId, ClaimId, IdError, JobId, WorkerId};
 pub(crate) use key::{Fields, KEY_LIMIT};
 pub use limit::{Bound, Excess, LimitRule, LimitUse};
 pub use name::{

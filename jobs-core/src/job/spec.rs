@@ -6,6 +6,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use super::{JobId, Priority, Rules, StoredOptions};
+use crate::error::{Error, Result};
 
 /// When a job may run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -19,7 +20,20 @@ pub enum Due {
     At(DateTime<Utc>),
 }
 
+/// What every storage can keep.
+const LONGEST_WAIT: Duration = Duration::from_secs(100_000 * 365 * 86_400);
+
 impl Due {
+    /// Fails if it is further away than storages can keep.
+    pub(crate) fn check(self) -> Result<()> {
+        match self {
+            Self::In(wait) if wait > LONGEST_WAIT => Err(Error::Invalid(format!(
+                "{wait:?} is longer than 100,000 years, which is the longest that can be waited for"
+            ))),
+            _ => Ok(()),
+        }
+    }
+
     /// The instant, seen from `now`. Never earlier than `now`.
     pub fn at(self, now: DateTime<Utc>) -> DateTime<Utc> {
         match self {

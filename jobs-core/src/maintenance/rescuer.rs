@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
+use crate::clock::jittered;
 use crate::error::Result;
 use crate::job::WorkerId;
 use crate::lifecycle::{LOST_LIMIT, LOST_REASON};
@@ -82,7 +83,7 @@ pub(crate) async fn rescue_the_dead(
 ) {
     let mut watch = Watch::new(death, interval);
     loop {
-        let pause = interval.mul_f64(0.9 + 0.2 * fastrand::f64());
+        let pause = jittered(interval);
         tokio::select! {
             () = stop.cancelled() => return,
             () = tokio::time::sleep(pause) => {}

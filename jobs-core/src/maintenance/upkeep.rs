@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
+use crate::clock::jittered;
 use crate::storage::{Retention, StorageHandle};
 
 const TICK: Duration = Duration::from_secs(1);
@@ -18,7 +19,7 @@ const FIRST_RETAIN: Duration = Duration::from_secs(15);
 pub(crate) async fn keep_up(storage: StorageHandle, retention: Retention, stop: CancellationToken) {
     let mut retain_at = Instant::now() + FIRST_RETAIN;
     loop {
-        let pause = TICK.mul_f64(0.8 + 0.4 * fastrand::f64());
+        let pause = jittered(TICK);
         tokio::select! {
             () = stop.cancelled() => return,
             () = tokio::time::sleep(pause) => {}
@@ -30,7 +31,7 @@ pub(crate) async fn keep_up(storage: StorageHandle, retention: Retention, stop: 
         if now < retain_at {
             continue;
         }
-        retain_at = now + RETAIN.mul_f64(0.8 + 0.4 * fastrand::f64());
+        retain_at = now + jittered(RETAIN);
         match storage.retain(&retention).await {
             Ok(0) => {}
             Ok(jobs) => info!(jobs, "removed finished jobs whose time was up"),

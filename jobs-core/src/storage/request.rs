@@ -1,4 +1,5 @@
-//! What is said to a storage, and what it answers.
+//! What is said to a storage, and what it answers. (Longer than 400 lines: plain types, each with its
+//! meaning.)
 
 use std::sync::Arc;
 use std::time::Duration;

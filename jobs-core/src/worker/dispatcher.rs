@@ -20,6 +20,7 @@ use super::held::Taken;
 use super::prefetch::Prefetch;
 use super::queues::Queues;
 use super::running::Cancelled;
+use crate::clock::jittered;
 use crate::error::Result;
 use crate::lifecycle::Outcome;
 use crate::storage::{Claimed, ClaimedJob, QueueShare, Wake};
@@ -381,9 +382,4 @@ impl Dispatcher {
                 .settle_unstarted(&taken, Outcome::Released { reason: why.into() });
         }
     }
-}
-
-/// A duration that differs by up to a fifth from the given one, so that workers do not march in step.
-pub(super) fn jittered(time: Duration) -> Duration {
-    time.mul_f64(0.8 + 0.4 * fastrand::f64())
 }

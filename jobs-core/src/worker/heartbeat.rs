@@ -12,9 +12,9 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use super::crew::Crew;
-use super::dispatcher::jittered;
 use super::executor::released;
 use super::running::Cancelled;
+use crate::clock::jittered;
 use crate::error::Result;
 use crate::storage::{Beat, Orders};
 

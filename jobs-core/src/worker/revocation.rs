@@ -7,8 +7,8 @@ use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
 use super::crew::Crew;
-use super::dispatcher::jittered;
 use super::running::Cancelled;
+use crate::clock::jittered;
 
 /// Where hints of cancellations do not cross processes, this is how they are noticed at all.
 const WITHOUT_HINTS: Duration = Duration::from_millis(800);

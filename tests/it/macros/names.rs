@@ -14,6 +14,10 @@ mod traps {
             pub(super) async fn $name(number: i64, text: &str) -> i64 {
                 number + text.len() as i64
             })*
+
+            pub(super) fn all() -> Vec<&'static jobs::JobEntry> {
+                jobs::jobs![$($name),*]
+            }
         };
     }
 
@@ -69,61 +73,6 @@ mod traps {
         task,
         worker,
     );
-
-    pub(super) fn all() -> Vec<&'static jobs::JobEntry> {
-        jobs::jobs![
-            a,
-            b,
-            de,
-            e,
-            f,
-            field,
-            fmt,
-            formatter,
-            i,
-            it,
-            item,
-            items,
-            key,
-            map,
-            marker,
-            n,
-            s,
-            seq,
-            serializer,
-            t,
-            this,
-            v,
-            val,
-            value,
-            values,
-            variant,
-            x,
-            args,
-            call,
-            cancel,
-            client,
-            ctx,
-            entry,
-            enqueue,
-            error,
-            handle,
-            job,
-            kind,
-            len,
-            lifetime,
-            name,
-            other,
-            output,
-            perform,
-            queue,
-            run,
-            self_argument,
-            state,
-            task,
-            worker,
-        ]
-    }
 }
 
 #[tokio::test]

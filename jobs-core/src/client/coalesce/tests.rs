@@ -1,3 +1,5 @@
+//! Longer than 400 lines: each way in which callers can meet has its test.
+
 use std::future::Future;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};

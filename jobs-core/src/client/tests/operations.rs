@@ -111,3 +111,21 @@ async fn a_conflict_is_tried_again_and_a_lost_answer_is_not() {
     assert!(matches!(error, Error::Unavailable { .. }), "{error}");
     assert_eq!(job.state().await.unwrap(), State::Deleted);
 }
+
+#[tokio::test]
+async fn nobody_can_wait_for_ever() {
+    let client = Client::new(MemoryStorage::new());
+    let words = |error: Option<Error>| match error {
+        Some(Error::Invalid(why)) => assert!(why.contains("100,000 years"), "{why}"),
+        other => panic!("{other:?}"),
+    };
+    words(client.enqueue(note("x")).delay(Duration::MAX).await.err());
+    let job = client.enqueue(note("x")).await.unwrap();
+    let never = Due::In(Duration::MAX);
+    words(client.reschedule(job.id(), never).await.err());
+    words(client.reschedule_many([job.id()], never).await.err());
+    words(client.queue("a").pause().lasting(Duration::MAX).await.err());
+    assert_eq!(client.inspect().counts().await.unwrap().enqueued, 1);
+    let long = Duration::from_secs(1_000 * 365 * 86_400);
+    client.reschedule(job.id(), Due::In(long)).await.unwrap();
+}
