@@ -20,10 +20,9 @@ use tokio::time::Instant;
 
 use jobs_core::storage::Wake;
 
-use crate::clock;
 use crate::fault::{Fault, Result};
 use crate::queries::Queries;
-use crate::rules::Step;
+use crate::rules;
 use crate::wake::{Hints, Lookout};
 
 /// Most requests done in one transaction: their callers wait for each other.
@@ -185,7 +184,7 @@ impl Task {
                 },
                 () = told.news.notified(), if listening => {}
                 () = tokio::time::sleep_until(self.lookout.closely), if listening => {}
-                () = alarm(&queries) => self.look_at_limits(&mut batch).await,
+                () = rules::alarm(&queries) => self.look_at_limits(&mut batch).await,
                 () = listeners.notified(), if !listening => {}
             }
             if !listening {
@@ -214,7 +213,7 @@ impl Task {
         let (reply, _) = oneshot::channel();
         batch.push(Box::new(Pending {
             durability: Durability::Full,
-            work: ripen,
+            work: rules::ripen,
             after: move |hints: &Hints| hints.send(&wakes),
             done: None,
             reply,
@@ -360,26 +359,6 @@ impl Task {
             }
         }
     }
-}
-
-/// Waits until limits are to be looked at. The second that passes in any case before somebody else does so
-/// bounds how long it waits for a clock that is set back.
-async fn alarm(queries: &Queries) {
-    let at = queries.alarm.load(Ordering::Relaxed);
-    if at == i64::MAX {
-        return std::future::pending().await;
-    }
-    let micros = u64::try_from(at.saturating_sub(clock::now())).unwrap_or(0);
-    tokio::time::sleep(Duration::from_micros(micros)).await;
-}
-
-fn ripen<'t>(tx: &'t mut SqliteConnection, queries: &'t Queries) -> Doing<'t, Hints> {
-    Box::pin(async move {
-        let now = clock::now();
-        let mut step = Step::new(tx, queries, now);
-        step.ripen(now).await?;
-        step.finish().await
-    })
 }
 
 async fn execute(connection: &mut SqliteConnection, sql: &'static str) -> Result<()> {

@@ -1,7 +1,8 @@
 -- What an operator made of jobs: ?1 of [job, run, state, due_at, fresh, finished_at, reason, worker].
 -- `fresh`: its counters start again. What is null stays, save the end.
 update jobs_job
-   set state = x.state, pending = iif(jobs_job.pending is null, null, 0), run = jobs_job.run + 1, due_at = coalesce(x.due_at, jobs_job.due_at),
+   set state = x.state, pending = iif(jobs_job.pending is null, null, 0), run = jobs_job.run + 1,
+       due_at = coalesce(x.due_at, jobs_job.due_at),
        attempt = iif(x.fresh, 0, jobs_job.attempt), lost = iif(x.fresh, 0, jobs_job.lost),
        started_at = iif(x.fresh, null, jobs_job.started_at),
        result = iif(x.fresh, null, jobs_job.result),

@@ -1,6 +1,7 @@
--- Every (queue, priority) that has tickets, with the time of its first, by jumps from lane to lane. A jump names the whole key, behind the last that the lane can have:
--- SQLite would walk through the lane if it named only the first two columns. The plus signs take away an
--- affinity that would keep it from using more than one.
+-- Every (queue, priority) that has tickets, with the time of its first, by jumps from lane to lane. A jump
+-- names the whole key, behind the last that the lane can have: SQLite would walk through the lane if it
+-- named only the first two columns. The plus signs take away an affinity that would keep it from using more
+-- than one.
 with recursive lane (queue, priority, run_at) as (
     select * from (
         select queue, priority, run_at from jobs_ticket

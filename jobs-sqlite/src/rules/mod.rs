@@ -4,6 +4,7 @@
 //! All of it happens in the transaction of the verb that it follows from, however far it goes: there is one
 //! writer, so nothing that is read here can change before it is written.
 
+mod alarm;
 mod batch;
 mod expiry;
 mod limit;
@@ -38,6 +39,7 @@ use crate::wake::Hints;
 use limit::{Limits, Line};
 use pauses::Pauses;
 
+pub(crate) use alarm::{alarm, ripen};
 pub(crate) use batch::record;
 pub(crate) use limit::{choose, list};
 pub(crate) use parents::awaited;
