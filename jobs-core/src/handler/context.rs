@@ -327,7 +327,7 @@ mod tests {
     use crate::handler::{JobEntry, expansion, perform};
     use crate::job::{JobDefaults, NewJob};
     use crate::lifecycle::Outcome;
-    use crate::storage::{Inserted, MemoryStorage};
+    use crate::storage::{Inserted, MemoryStorage, NewBatch};
 
     /// A transaction that notes what it was given.
     #[derive(Default)]
@@ -336,6 +336,15 @@ mod tests {
     #[async_trait]
     impl Within<MemoryStorage> for Noting {
         async fn insert(&mut self, _: &MemoryStorage, _: &[NewJob]) -> Result<Vec<Inserted>> {
+            unreachable!("nothing is enqueued here")
+        }
+
+        async fn create_batch(
+            &mut self,
+            _: &MemoryStorage,
+            _: &NewBatch,
+            _: &[NewJob],
+        ) -> Result<Vec<Inserted>> {
             unreachable!("nothing is enqueued here")
         }
 

@@ -44,37 +44,23 @@ pub trait Inspect: Send + Sync {
     async fn workers(&self) -> Result<Vec<WorkerRecord>>;
 
     /// One batch, its counts exact as of a second ago at most.
-    async fn batch(&self, id: BatchId) -> Result<Option<BatchRecord>> {
-        let _ = id;
-        Err(super::missing("it"))
-    }
+    async fn batch(&self, id: BatchId) -> Result<Option<BatchRecord>>;
 
     /// What an Awaiting job still waits for, in the order in which its parents were given.
-    async fn awaited(&self, id: JobId) -> Result<Vec<Parent>> {
-        let _ = id;
-        Err(super::missing("it"))
-    }
+    async fn awaited(&self, id: JobId) -> Result<Vec<Parent>>;
 
     /// Every limit that has been declared or set, by name.
-    async fn limits(&self) -> Result<Vec<LimitRecord>> {
-        Err(super::missing("it"))
-    }
+    async fn limits(&self) -> Result<Vec<LimitRecord>>;
 
     /// One recurring job.
-    async fn recurring(&self, id: &str) -> Result<Option<RecurringRecord>> {
-        let _ = id;
-        Err(super::missing("it"))
-    }
+    async fn recurring(&self, id: &str) -> Result<Option<RecurringRecord>>;
 
     /// Recurring jobs by id, after the one named, at most so many.
     async fn recurring_page(
         &self,
         after: Option<&str>,
         limit: usize,
-    ) -> Result<Vec<RecurringRecord>> {
-        let _ = (after, limit);
-        Err(super::missing("it"))
-    }
+    ) -> Result<Vec<RecurringRecord>>;
 
     /// What happened in each minute from `from` to before `to`, for each queue and kind, ascending.
     async fn stats(&self, from: DateTime<Utc>, to: DateTime<Utc>) -> Result<Vec<StatRecord>>;

@@ -59,10 +59,6 @@ pub use request::{
 };
 pub use within::Within;
 
-fn missing(storage: &str) -> crate::Error {
-    crate::Error::Invalid(format!("{storage} does not know this yet"))
-}
-
 /// What a database must do for jobs to live in it. Third parties implement it too; the conformance
 /// suite (`jobs_core::testing`) says whether they did.
 ///
@@ -184,46 +180,31 @@ pub trait Storage: Inspect + Any + Send + Sync + 'static {
     /// [its outcome](BatchRecord::outcome) says. When a member of an ended batch is requeued the batch, and
     /// those around it, are open until all are final again; nobody who has run by the first end runs again.
     /// When a Failed member is Deleted it counts as Deleted instead, and a batch that has ended ends anew.
-    async fn create_batch(&self, batch: &NewBatch, jobs: &[NewJob]) -> Result<Vec<Inserted>> {
-        let _ = (batch, jobs);
-        Err(missing(self.name()))
-    }
+    async fn create_batch(&self, batch: &NewBatch, jobs: &[NewJob]) -> Result<Vec<Inserted>>;
 
     /// Makes a batch complete: its members run from now on, all in one step, however many. Nothing is
     /// done to one that is sealed or cancelled. One that nobody knows is
     /// [`Error::UnknownBatch`](crate::Error::UnknownBatch), here and in the next two.
-    async fn seal_batch(&self, batch: BatchId) -> Result<()> {
-        let _ = (batch,);
-        Err(missing(self.name()))
-    }
+    async fn seal_batch(&self, batch: BatchId) -> Result<()>;
 
     /// Lets an ended or cancelled batch take members again. It has not ended then, nor has the batch that it
     /// is a member of, until what is added is final; one to which nothing is added stays open. A job that
     /// waited for its first end and has run is not run again. Nothing is done to one that has not ended.
-    async fn reopen_batch(&self, batch: BatchId) -> Result<()> {
-        let _ = (batch,);
-        Err(missing(self.name()))
-    }
+    async fn reopen_batch(&self, batch: BatchId) -> Result<()>;
 
     /// Cancels a batch and those in it, complete or not: nothing can be added; members that are not final
     /// become Deleted (those that run are cancelled), with an event row `delete` each and the reason `its
     /// batch was cancelled by ACTOR`, or `its batch was cancelled by ACTOR: REASON`. Answers how many jobs
     /// did. It ends when all are Deleted, with the outcome Deleted. One that has ended, or is cancelled, is
     /// left alone.
-    async fn cancel_batch(&self, batch: BatchId, actor: &str, reason: Option<&str>) -> Result<u64> {
-        let _ = (batch, actor, reason);
-        Err(missing(self.name()))
-    }
+    async fn cancel_batch(&self, batch: BatchId, actor: &str, reason: Option<&str>) -> Result<u64>;
 
     /// Says that a job is about to be started; called for those only that have a limit on starts. Answers
     /// whether the run is still the worker's: if not it must not be started. Repeating it counts once.
     ///
     /// A run whose start was not reported (the limit was set later, or is its queue's) counts as a start
     /// until it ends, and, if it was started at all, from its true start (`ran_for` before its end) then.
-    async fn start(&self, start: &Start) -> Result<bool> {
-        let _ = (start,);
-        Err(missing(self.name()))
-    }
+    async fn start(&self, start: &Start) -> Result<bool>;
 
     /// Sets how much a limit allows, whatever programs declare, or, with `None`, lets it be as they
     /// declare. It holds for jobs that are let in from now on; those beyond a limit that was lowered end as
@@ -233,10 +214,7 @@ pub trait Storage: Inspect + Any + Send + Sync + 'static {
     /// For a limit of a queue (`queue:NAME`) that nobody declares this makes it or takes it away. It counts
     /// every job of that queue, once, under one key, by itself: they need not name it. Jobs that
     /// wait in the queue when it is made wait for their turn from then on; those that run do not count.
-    async fn set_limit(&self, name: &str, rule: Option<&LimitRule>) -> Result<()> {
-        let _ = (name, rule);
-        Err(missing(self.name()))
-    }
+    async fn set_limit(&self, name: &str, rule: Option<&LimitRule>) -> Result<()>;
 
     /// Makes a worker known, or what it says of itself now. Repeating it is harmless, and does not bring back
     /// the dead.
@@ -285,10 +263,7 @@ pub trait Storage: Inspect + Any + Send + Sync + 'static {
 
     /// The recurring jobs of these kinds whose [time](crate::job::RecurringRecord::look_at) has come, earliest
     /// first. Reads nothing of the others.
-    async fn due_recurring(&self, request: &RecurringRequest) -> Result<RecurringDue> {
-        let _ = request;
-        Err(missing(self.name()))
-    }
+    async fn due_recurring(&self, request: &RecurringRequest) -> Result<RecurringDue>;
 
     /// Compares and sets: each change is made, with its jobs as by [`insert`](Self::insert), if the record has
     /// the version that it was made from (or, where it is to be made, if there is none), and left undone
@@ -300,10 +275,7 @@ pub trait Storage: Inspect + Any + Send + Sync + 'static {
     /// A change that [holds](crate::lifecycle::Hold) for a job that is stored and not final stores what it
     /// says for that, and no job. In which place that job is does not matter: it may run, wait for its
     /// turn, for other jobs or for a limit.
-    async fn change_recurring(&self, changes: &[RecurringChange]) -> Result<Vec<Changed>> {
-        let _ = changes;
-        Err(missing(self.name()))
-    }
+    async fn change_recurring(&self, changes: &[RecurringChange]) -> Result<Vec<Changed>>;
 
     /// Folds counters and does what else must happen every second. Cheap when there is nothing to do.
     /// What was settled before it is in [`Inspect::stats`] after it.

@@ -28,10 +28,7 @@ pub trait Within<S: Storage>: Send {
         storage: &S,
         batch: &NewBatch,
         jobs: &[NewJob],
-    ) -> Result<Vec<Inserted>> {
-        let _ = (batch, jobs);
-        Err(super::missing(storage.name()))
-    }
+    ) -> Result<Vec<Inserted>>;
 
     /// Settles one run that succeeded, with its effects, in the caller's transaction. Fails if the
     /// run is not the worker's any more; the caller must then roll back.
