@@ -109,7 +109,7 @@ impl<'t> Batch<'t> {
     /// runs before all are stored.
     pub fn add_many<J: Job>(mut self, jobs: EnqueueMany<'static, J>) -> Self {
         self.count += jobs.len();
-        self.members.push(Box::new(Several::Given(jobs)));
+        self.members.push(Box::new(Several::Given(Box::new(jobs))));
         self
     }
 
@@ -244,7 +244,6 @@ impl<'t> Batch<'t> {
         Ok(filling.batch.id)
     }
 
-    #[expect(clippy::type_complexity, reason = "as `Target::resolve` answers")]
     fn check(&mut self) -> Result<(Client, Option<Box<dyn AnyTransaction + 't>>)> {
         if let Some(mistake) = self.first_mistake() {
             return Err(mistake);
@@ -328,7 +327,7 @@ impl OpenBatch {
 
     /// Adds many jobs of one kind.
     pub async fn add_many<J: Job>(&mut self, jobs: EnqueueMany<'static, J>) -> Result<()> {
-        let mut members: Vec<Box<dyn Members>> = vec![Box::new(Several::Given(jobs))];
+        let mut members: Vec<Box<dyn Members>> = vec![Box::new(Several::Given(Box::new(jobs)))];
         self.filling.insert_all(&mut members).await
     }
 

@@ -230,7 +230,7 @@ impl Members for One {
 
 /// Many jobs of one kind.
 pub(super) enum Several<J: Job> {
-    Given(EnqueueMany<'static, J>),
+    Given(Box<EnqueueMany<'static, J>>),
     Encoding(Box<Encoder<J>>),
 }
 
@@ -238,7 +238,7 @@ pub(super) enum Several<J: Job> {
 impl<J: Job> Members for Several<J> {
     async fn next(&mut self, client: &Client, most: usize) -> Result<Vec<NewJob>> {
         if let Self::Given(jobs) = self {
-            let jobs = mem::replace(jobs, EnqueueMany::new([]));
+            let jobs = mem::replace(&mut **jobs, EnqueueMany::new([]));
             *self = Self::Encoding(Box::new(jobs.encoder("batch")?));
         }
         match self {

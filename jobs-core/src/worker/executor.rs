@@ -106,7 +106,7 @@ impl Crew {
         if taken.job.rules.is_some()
             && let Err(outcome) = self.make_ready(&mut taken).await
         {
-            return self.settle_unstarted(&taken, outcome);
+            return self.settle_unstarted(&taken, *outcome);
         }
         let risk = taken.is_on_its_last_chance().then(|| Risk(self));
         let Some(entry) = self.registry.find(&taken.job.kind) else {

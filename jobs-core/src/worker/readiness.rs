@@ -20,9 +20,12 @@ use crate::storage::{ClaimedJob, Start};
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
+/// What becomes of a job instead of its start.
+type NotReady = Box<Outcome>;
+
 impl Crew {
     /// Makes a job ready to be started, or says what becomes of it instead.
-    pub(super) async fn make_ready(&self, taken: &mut Taken) -> Result<(), Outcome> {
+    pub(super) async fn make_ready(&self, taken: &mut Taken) -> Result<(), NotReady> {
         self.check_expiry(&taken.job)?;
         let Some(rules) = taken.job.rules.as_deref() else {
             return Ok(());
@@ -45,7 +48,7 @@ impl Crew {
 
     /// By the storage's clock, and the id's, which is the storage's too. A job that was started once is
     /// left alone, whatever became of that.
-    fn check_expiry(&self, job: &ClaimedJob) -> Result<(), Outcome> {
+    fn check_expiry(&self, job: &ClaimedJob) -> Result<(), NotReady> {
         let Some(time) = job.rules.as_ref().and_then(|rules| rules.expires_in) else {
             return Ok(());
         };
@@ -54,10 +57,10 @@ impl Crew {
             return Ok(());
         }
         let reason = format!("was not started within {}", in_words(time));
-        Err(Outcome::Expired { reason })
+        Err(Outcome::Expired { reason }.into())
     }
 
-    async fn count_start(&self, taken: &Taken) -> Result<(), Outcome> {
+    async fn count_start(&self, taken: &Taken) -> Result<(), NotReady> {
         let start = Start {
             worker: self.id,
             claim: taken.claim,
@@ -70,7 +73,7 @@ impl Crew {
             match patience.or_wait(self, answer).await? {
                 Some(true) => return Ok(()),
                 // What is sent now is refused too; it only ends the claim.
-                Some(false) => return Err(released("it is no longer this worker's")),
+                Some(false) => return Err(released("it is no longer this worker's").into()),
                 None => {}
             }
         }
@@ -88,7 +91,7 @@ impl Patience {
     }
 
     /// The answer; or, after a pause, nothing: ask again.
-    async fn or_wait<T>(&mut self, crew: &Crew, answer: Result<T>) -> Result<Option<T>, Outcome> {
+    async fn or_wait<T>(&mut self, crew: &Crew, answer: Result<T>) -> Result<Option<T>, NotReady> {
         let error = match answer {
             Ok(answer) => return Ok(Some(answer)),
             Err(error) => error,
@@ -99,7 +102,7 @@ impl Patience {
             return Err(failed(why, Advice::Policy));
         }
         if crew.held.is_closed() {
-            return Err(released("the storage was away"));
+            return Err(released("the storage was away").into());
         }
         tokio::time::sleep(self.pause).await;
         self.pause = (self.pause * 2).min(LONGEST_PAUSE);
@@ -113,7 +116,7 @@ fn rules_limit_starts(job: &ClaimedJob) -> bool {
 }
 
 /// The arguments with the parent's result as the first.
-fn filled_in(args: &str, input: &Input, parent: Option<JobRecord>) -> Result<String, Outcome> {
+fn filled_in(args: &str, input: &Input, parent: Option<JobRecord>) -> Result<String, NotReady> {
     let Input { parent: id, field } = input;
     let missing = |why: String| {
         let why = format!("its argument `{field}` is the result of job {id}, and {why}");
@@ -145,7 +148,7 @@ fn filled_in(args: &str, input: &Input, parent: Option<JobRecord>) -> Result<Str
     Ok(format!("{{{name}:{result}{separator}{others}"))
 }
 
-fn failed(why: String, advice: Advice) -> Outcome {
+fn failed(why: String, advice: Advice) -> NotReady {
     Outcome::Failed(Failure {
         report: ErrorReport::new(why),
         how: match advice {
@@ -154,6 +157,7 @@ fn failed(why: String, advice: Advice) -> Outcome {
         },
         advice,
     })
+    .into()
 }
 
 #[cfg(test)]
@@ -180,7 +184,7 @@ mod tests {
             parent: id,
             field: "sum".into(),
         };
-        filled_in(args, &input, Some(parent)).map_err(|outcome| match outcome {
+        filled_in(args, &input, Some(parent)).map_err(|outcome| match *outcome {
             Outcome::Failed(Failure {
                 advice: Advice::GiveUp(why),
                 ..
