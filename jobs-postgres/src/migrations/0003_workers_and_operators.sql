@@ -139,7 +139,7 @@ $fn$;
 create or replace function jobs.command(p_verb text, p_jobs uuid[], p_actor text, p_reason text, p_due_at timestamptz, p_due_in float8,
                              p_wait boolean, p_of_batch boolean)
 returns table (job uuid, answer text, from_state text, to_state text, queue text, priority smallint, holder uuid)
-language plpgsql volatile as $fn$
+language plpgsql volatile set jit = off as $fn$
 #variable_conflict use_column
 declare
     j          record;

@@ -317,7 +317,7 @@ $fn$;
 -- Deletes those of these jobs that nobody has started, each for its reason. Who is locked by somebody, or held by a worker, is
 -- looked at again later.
 create or replace function jobs.expire_unstarted(p_jobs uuid[], p_reasons text[], out deleted bigint, out queues text[], out priorities int2[])
-language plpgsql volatile
+language plpgsql volatile set jit = off
     set enable_seqscan = off set enable_bitmapscan = off set enable_mergejoin = off set enable_nestloop = off as $fn$
 declare
     j       record;
@@ -348,7 +348,7 @@ $fn$;
 
 -- Works off what was left. Answers how much it looked at.
 create or replace function jobs.work_off(p_limit int, out parents bigint, out queues text[], out priorities int2[])
-language plpgsql volatile as $fn$
+language plpgsql volatile set jit = off as $fn$
 declare
     v_parents uuid[];
 begin

@@ -356,7 +356,7 @@ $fn$;
 -- long as the transaction. Answers how many jobs were settled, and whether there may be something to let in.
 create or replace function jobs.complete(p_worker uuid, p_claim uuid, p_job uuid, p_run int, p_ran float8, p_result text, p_note text, p_tell boolean,
                               out settled bigint, out ruled boolean, out queues text[], out priorities int2[])
-language plpgsql volatile set plan_cache_mode = force_custom_plan as $fn$
+language plpgsql volatile set jit = off set plan_cache_mode = force_custom_plan as $fn$
 declare
     v_ruled boolean;
 begin

@@ -3,7 +3,7 @@
 -- Adds up what happened to the members of a batch, and ends it, or opens it again, if so it has come to. Somebody else who
 -- has locked the batch does it too, or a later call.
 create or replace function jobs.fold_batch(p_batch uuid, out done boolean, out queues text[], out priorities int2[])
-language plpgsql volatile
+language plpgsql volatile set jit = off
     set enable_seqscan = off set enable_bitmapscan = off set enable_mergejoin = off as $fn$
 declare
     b         record;
@@ -50,7 +50,7 @@ $fn$;
 
 -- Folds batches of which something is to be added up. Answers how many were.
 create or replace function jobs.fold_batches(p_limit int, out folded bigint, out queues text[], out priorities int2[])
-language plpgsql volatile
+language plpgsql volatile set jit = off
     set enable_seqscan = off set enable_bitmapscan = off set enable_mergejoin = off as $fn$
 declare
     v_batch uuid;
@@ -77,7 +77,7 @@ $fn$;
 
 -- Makes a batch complete: all members that wait for nobody become ready. False if there is no such batch.
 create or replace function jobs.seal_batch(p_batch uuid, out known boolean, out queues text[], out priorities int2[])
-language plpgsql volatile
+language plpgsql volatile set jit = off
     set enable_seqscan = off set enable_bitmapscan = off set enable_mergejoin = off set enable_nestloop = off as $fn$
 declare
     b         record;
@@ -107,7 +107,7 @@ end
 $fn$;
 
 -- Opens a batch that has ended or was cancelled. False if there is no such batch.
-create or replace function jobs.reopen_batch(p_batch uuid) returns boolean language plpgsql volatile as $fn$
+create or replace function jobs.reopen_batch(p_batch uuid) returns boolean language plpgsql volatile set jit = off as $fn$
 declare
     b record;
 begin
@@ -129,7 +129,7 @@ $fn$;
 
 -- Marks a batch and those in it as cancelled: from then on they take no members. Answers null if there is no such batch,
 -- false if it has ended or is cancelled already.
-create or replace function jobs.cancel_batch(p_batch uuid, p_actor text, p_reason text) returns boolean language plpgsql volatile as $fn$
+create or replace function jobs.cancel_batch(p_batch uuid, p_actor text, p_reason text) returns boolean language plpgsql volatile set jit = off as $fn$
 declare
     b record;
 begin
@@ -155,7 +155,7 @@ $fn$;
 
 -- Removes batches that nobody has completed within an hour, with all that is in them, some members at a time. Answers how much
 -- was done.
-create or replace function jobs.remove_unsealed(p_limit int) returns bigint language plpgsql volatile
+create or replace function jobs.remove_unsealed(p_limit int) returns bigint language plpgsql volatile set jit = off
     set enable_seqscan = off set enable_bitmapscan = off set enable_mergejoin = off as $fn$
 declare
     b         record;

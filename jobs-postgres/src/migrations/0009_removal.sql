@@ -3,7 +3,7 @@
 -- Ends the waiting for Failed jobs whose time is up: nobody will run them again. Some at a time; answers how many children
 -- were Deleted.
 create or replace function jobs.abandon(p_succeeded timestamptz, p_failed timestamptz, p_deleted timestamptz, p_limit int)
-returns bigint language plpgsql volatile
+returns bigint language plpgsql volatile set jit = off
     set enable_seqscan = off set enable_bitmapscan = off set enable_mergejoin = off set enable_nestloop = off as $fn$
 declare
     v_parents uuid[];
@@ -76,7 +76,7 @@ $fn$;
 
 -- Removes some of the jobs between two ids whose time is up.
 create or replace function jobs.expire(p_after uuid, p_before uuid, p_succeeded timestamptz, p_failed timestamptz, p_deleted timestamptz, p_limit bigint)
-returns uuid[] language plpgsql volatile as $fn$
+returns uuid[] language plpgsql volatile set jit = off as $fn$
 begin
     return jobs.remove(array(
         select j.id from jobs.job j
@@ -86,7 +86,7 @@ end
 $fn$;
 
 -- Removes some of the jobs that say themselves how long they are kept. Answers how many.
-create or replace function jobs.expire_by_own_word(p_limit bigint) returns bigint language plpgsql volatile as $fn$
+create or replace function jobs.expire_by_own_word(p_limit bigint) returns bigint language plpgsql volatile set jit = off as $fn$
 declare
     v_due uuid[];
 begin
@@ -100,7 +100,7 @@ $fn$;
 
 -- Removes some batches whose time is up; who still waits for the success of one waits in vain. Answers how many.
 create or replace function jobs.expire_batches(p_succeeded timestamptz, p_failed timestamptz, p_deleted timestamptz, p_limit int)
-returns bigint language plpgsql volatile as $fn$
+returns bigint language plpgsql volatile set jit = off as $fn$
 declare
     v_over uuid[];
 begin

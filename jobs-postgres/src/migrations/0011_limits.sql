@@ -31,7 +31,7 @@ end
 $fn$;
 
 -- Jobs that wait in a limited queue, but were not let in, get in line. Some at a time; answers how many.
-create or replace function jobs.limit_queue(p_queue text, p_limit int) returns bigint language plpgsql volatile
+create or replace function jobs.limit_queue(p_queue text, p_limit int) returns bigint language plpgsql volatile set jit = off
     set enable_seqscan = off set enable_bitmapscan = off set enable_mergejoin = off set enable_hashjoin = off set enable_nestloop = on as $fn$
 declare
     v_jobs  uuid[];
@@ -64,7 +64,7 @@ end
 $fn$;
 
 -- Takes a limit away that nobody declares: who waits for it waits for it no more.
-create or replace function jobs.unlimit(p_name text, out queues text[], out priorities int2[]) language plpgsql volatile
+create or replace function jobs.unlimit(p_name text, out queues text[], out priorities int2[]) language plpgsql volatile set jit = off
     set enable_seqscan = off set enable_bitmapscan = off set enable_mergejoin = off set enable_hashjoin = off set enable_nestloop = on as $fn$
 declare
     v_jobs uuid[];
@@ -121,7 +121,7 @@ $fn$;
 -- who may not have seen what the caller did: ask again. `again`: in how many seconds there may be more to do.
 create or replace function jobs.admit(p_limit int, out busy boolean, out admitted bigint, out again float8, out ruled boolean, out queues text[],
                            out priorities int2[])
-language plpgsql volatile
+language plpgsql volatile set jit = off
     set enable_seqscan = off set enable_bitmapscan = off set enable_mergejoin = off set enable_hashjoin = off set enable_nestloop = on as $fn$
 #variable_conflict use_column
 declare
@@ -313,7 +313,7 @@ end
 $fn$;
 
 -- A worker is about to start a job. False if the run is not its any more.
-create or replace function jobs.start(p_worker uuid, p_claim uuid, p_job uuid, p_run int) returns boolean language plpgsql volatile as $fn$
+create or replace function jobs.start(p_worker uuid, p_claim uuid, p_job uuid, p_run int) returns boolean language plpgsql volatile set jit = off as $fn$
 begin
     if not exists (select from jobs.claim c where c.worker = p_worker and c.id = p_claim and p_job = any (c.job_ids)) then
         return false;
