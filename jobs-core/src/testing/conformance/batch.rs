@@ -194,7 +194,7 @@ pub async fn batches_may_be_nested(storage: StorageHandle) {
         ..NewBatch::new(id)
     };
     let last = after_batch("then", outer, Condition::Any);
-    store_batch(&storage, &unsealed(outer), &[last.clone()]).await;
+    store_batch(&storage, &unsealed(outer), std::slice::from_ref(&last)).await;
     store_batch(&storage, &within(middle, outer), &members("m", middle, 1)).await;
     store_batch(&storage, &within(inner, middle), &members("i", inner, 2)).await;
     store_batch(&storage, &within(failing, outer), &members("f", failing, 1)).await;
