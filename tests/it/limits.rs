@@ -58,7 +58,7 @@ fn all() -> Vec<&'static JobEntry> {
     jobs![per_tenant, five_a_second, heavy, only_one, unlimited]
 }
 
-on_each!(no_more_run_at_once_than_may: memory, sqlite);
+on_each!(no_more_run_at_once_than_may: memory, sqlite, postgres);
 
 async fn no_more_run_at_once_than_may(place: &Place) {
     let meter = Meter::default();
@@ -97,7 +97,7 @@ async fn no_more_run_at_once_than_may(place: &Place) {
     }
 }
 
-on_each!(starts_are_spread_over_time: memory, sqlite);
+on_each!(starts_are_spread_over_time: memory, sqlite, postgres);
 
 async fn starts_are_spread_over_time(place: &Place) {
     let worker = place
@@ -127,7 +127,7 @@ async fn starts_are_spread_over_time(place: &Place) {
     worker.stop().await;
 }
 
-on_each!(weights_and_shared_limits_add_up: memory, sqlite);
+on_each!(weights_and_shared_limits_add_up: memory, sqlite, postgres);
 
 async fn weights_and_shared_limits_add_up(place: &Place) {
     let meter = Meter::default();
@@ -155,7 +155,7 @@ async fn weights_and_shared_limits_add_up(place: &Place) {
     worker.stop().await;
 }
 
-on_each!(a_limit_is_changed_while_it_holds: memory, sqlite);
+on_each!(a_limit_is_changed_while_it_holds: memory, sqlite, postgres);
 
 async fn a_limit_is_changed_while_it_holds(place: &Place) {
     let client = &place.client;
@@ -195,7 +195,7 @@ async fn a_limit_is_changed_while_it_holds(place: &Place) {
     worker.stop().await;
 }
 
-on_each!(what_does_not_fit_may_be_deleted: memory, sqlite);
+on_each!(what_does_not_fit_may_be_deleted: memory, sqlite, postgres);
 
 async fn what_does_not_fit_may_be_deleted(place: &Place) {
     let worker = place
