@@ -36,8 +36,31 @@ impl std::error::Error for IdError {}
 
 /// Milliseconds and a 12-bit counter of the last identifier made in this process: of a job, and of
 /// anything else. A worker relies on its claims' ids to ascend; a job's id must above all tell the day.
-static LAST_JOB: AtomicU64 = AtomicU64::new(0);
+///
+/// Jobs have several: a process may have storages whose clocks are far apart (of a test, of a server that is
+/// set wrongly), and each must find its jobs in the order in which they were made.
+static LAST_JOB: [AtomicU64; 8] = [const { AtomicU64::new(0) }; 8];
 static LAST_OTHER: AtomicU64 = AtomicU64::new(0);
+
+/// Clocks that differ by less than this, in milliseconds, count as one.
+const SAME_CLOCK: u64 = 3_600_000;
+
+/// The last identifier by this clock: one that is near, else a free place for it, else the nearest.
+fn last_job(now: Duration) -> &'static AtomicU64 {
+    let now = now.as_millis() as u64;
+    let distance = |last: &&AtomicU64| match last.load(Ordering::Relaxed) >> 12 {
+        0 => SAME_CLOCK,
+        last => last.abs_diff(now),
+    };
+    LAST_JOB
+        .iter()
+        .min_by_key(distance)
+        .expect("there are eight")
+}
+
+fn last_other(_: Duration) -> &'static AtomicU64 {
+    &LAST_OTHER
+}
 
 /// How far the ids of jobs may run ahead of the clock, in milliseconds, before they follow it back. A
 /// clock that was wrong for a moment must not put the jobs of the next days under a later date.
@@ -80,7 +103,7 @@ fn since_epoch() -> Duration {
 }
 
 macro_rules! identifier {
-    ($(#[$doc:meta])* $name:ident, $last:ident, $lead:expr) => {
+    ($(#[$doc:meta])* $name:ident, $last:path, $lead:expr) => {
         $(#[$doc])*
         #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[serde(transparent)]
@@ -90,7 +113,8 @@ macro_rules! identifier {
             /// A new identifier, later than all that this process made before.
             #[allow(clippy::new_without_default)]
             pub fn new() -> Self {
-                Self(next_uuid(since_epoch(), &$last, $lead))
+                let now = since_epoch();
+                Self(next_uuid(now, $last(now), $lead))
             }
 
             /// The UUID itself.
@@ -135,29 +159,27 @@ macro_rules! identifier {
 
 identifier! {
     /// Names a job, for ever and everywhere: made by the client before the job is stored.
-    JobId, LAST_JOB, LONGEST_LEAD
+    JobId, last_job, LONGEST_LEAD
 }
 identifier! {
     /// Names a batch, for ever and everywhere: made by the client before anything of it is stored.
-    BatchId, LAST_JOB, LONGEST_LEAD
+    BatchId, last_job, LONGEST_LEAD
 }
 identifier! {
     /// Names what a worker took at once.
-    ClaimId, LAST_OTHER, u64::MAX
+    ClaimId, last_other, u64::MAX
 }
 identifier! {
     /// Names one start of one worker process. Never a host name: those come back.
-    WorkerId, LAST_OTHER, u64::MAX
+    WorkerId, last_other, u64::MAX
 }
 
 impl JobId {
     /// A new identifier whose time is taken from `now`, the storage's clock: a job belongs to the day
     /// its id says.
     pub fn at(now: DateTime<Utc>) -> Self {
-        {
-            let now = Duration::from_millis(now.timestamp_millis().max(0) as u64);
-            Self(next_uuid(now, &LAST_JOB, LONGEST_LEAD))
-        }
+        let now = Duration::from_millis(now.timestamp_millis().max(0) as u64);
+        Self(next_uuid(now, last_job(now), LONGEST_LEAD))
     }
 
     /// When the job was created, to the millisecond; the epoch for an id that is no UUIDv7.
@@ -200,6 +222,15 @@ mod tests {
         }
         let long = "x".repeat(1_000).parse::<WorkerId>().unwrap_err();
         assert!(long.to_string().len() < 200);
+    }
+
+    #[test]
+    fn ids_ascend_by_each_of_two_clocks() {
+        let (now, next_year) = (Utc::now(), Utc::now() + chrono::TimeDelta::days(365));
+        let pairs: Vec<_> = (0..1_000)
+            .map(|_| (JobId::at(now), JobId::at(next_year)))
+            .collect();
+        assert!(pairs.is_sorted_by(|one, other| one.0 < other.0 && one.1 < other.1));
     }
 
     #[test]
