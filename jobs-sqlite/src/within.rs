@@ -25,7 +25,7 @@ use crate::queries::Queries;
 use crate::rules::{self, Step};
 
 /// On the same file as the storage. A transaction that has read before it writes is refused when somebody
-/// else has written in between ([`Error::Conflict`](jobs_core::Error::Conflict)): begin with `BEGIN IMMEDIATE`
+/// else has written in between ([`Error::Conflict`]): begin with `BEGIN IMMEDIATE`
 /// (`pool.begin_with("BEGIN IMMEDIATE")`). As long as it is open nobody else can write.
 #[async_trait]
 impl Within<SqliteStorage> for SqliteConnection {
