@@ -105,17 +105,9 @@ impl Options {
 
     fn read(&mut self, input: ParseStream<'_>, errors: &mut Errors) {
         let mut seen: Vec<String> = Vec::new();
-        while !input.is_empty() {
-            if let Err(error) = self.option(input, &mut seen, errors) {
-                errors.push(error);
-                skip_to_comma(input);
-            }
-            if let Err(error) = end_of_option(input) {
-                errors.push(error);
-                skip_to_comma(input);
-                let _ = input.parse::<Token![,]>();
-            }
-        }
+        each_option(input, errors, |input, errors| {
+            self.option(input, &mut seen, errors)
+        });
     }
 
     fn option(
@@ -292,6 +284,25 @@ fn unknown(word: &Ident, text: &str) -> Error {
     )
 }
 
+/// Reads options until there is none left, past every mistake.
+pub(crate) fn each_option(
+    input: ParseStream<'_>,
+    errors: &mut Errors,
+    mut read: impl FnMut(ParseStream<'_>, &mut Errors) -> Result<()>,
+) {
+    while !input.is_empty() {
+        if let Err(error) = read(input, errors) {
+            errors.push(error);
+            skip_to_comma(input);
+        }
+        if let Err(error) = end_of_option(input) {
+            errors.push(error);
+            skip_to_comma(input);
+            let _ = input.parse::<Token![,]>();
+        }
+    }
+}
+
 fn end_of_option(input: ParseStream<'_>) -> Result<()> {
     if input.is_empty() || input.peek(Token![,]) {
         return input.parse::<Option<Token![,]>>().map(|_| ());
@@ -299,7 +310,7 @@ fn end_of_option(input: ParseStream<'_>) -> Result<()> {
     Err(input.error("expected a comma before the next option"))
 }
 
-fn skip_to_comma(input: ParseStream<'_>) {
+pub(crate) fn skip_to_comma(input: ParseStream<'_>) {
     while !input.is_empty() && !input.peek(Token![,]) {
         if input.parse::<TokenTree>().is_err() {
             return;

@@ -9,6 +9,7 @@ use syn::{Attribute, Error, Expr, Ident, LitInt, LitStr, Path, Result, Token, pa
 use crate::errors::Errors;
 use crate::function::Function;
 use crate::names::{KIND, QUEUE};
+use crate::options::{each_option, skip_to_comma};
 use crate::{duration, words};
 
 /// Every word there is, what it takes, and how it is written.
@@ -157,17 +158,9 @@ impl Recurring {
 
     fn options(&mut self, input: ParseStream<'_>, errors: &mut Errors) {
         let mut seen: Vec<String> = Vec::new();
-        while !input.is_empty() {
-            if let Err(error) = self.option(input, &mut seen, errors) {
-                errors.push(error);
-                skip_to_comma(input);
-            }
-            if !input.is_empty() && input.parse::<Token![,]>().is_err() {
-                errors.push(input.error("expected a comma before the next option"));
-                skip_to_comma(input);
-                let _ = input.parse::<Token![,]>();
-            }
-        }
+        each_option(input, errors, |input, errors| {
+            self.option(input, &mut seen, errors)
+        });
     }
 
     fn option(
@@ -406,12 +399,4 @@ fn unknown(word: &Ident, text: &str) -> Error {
         ),
     };
     Error::new(word.span(), format!("unknown option `{text}`{hint}"))
-}
-
-fn skip_to_comma(input: ParseStream<'_>) {
-    while !input.is_empty() && !input.peek(Token![,]) {
-        if input.parse::<TokenTree>().is_err() {
-            return;
-        }
-    }
 }
