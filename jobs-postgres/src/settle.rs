@@ -13,6 +13,7 @@ use jobs_core::job::{AttemptOutcome, ErrorReport, WorkerId};
 use jobs_core::lifecycle::Transition;
 use jobs_core::storage::{Flush, Refusal, Refused, Settlement};
 use sqlx::Row;
+use sqlx::postgres::PgRow;
 use uuid::Uuid;
 
 use crate::insert::LONGEST_WAIT;
@@ -24,7 +25,8 @@ const DOING: &str = "settle jobs";
 pub(crate) async fn settle(store: &Store, flush: &Flush) -> Result<Vec<Refused>> {
     // Rows of many jobs are always touched in the order of their ids.
     let mut runs: Vec<&Settlement> = flush.settlements.iter().collect();
-    runs.sort_unstable_by_key(|run| run.job);
+    runs.sort_unstable_by_key(|run| (run.job, run.run));
+    let earlier = take_earlier(&mut runs);
     let (plain, other): (Vec<_>, Vec<_>) = runs.into_iter().partition(|run| is_plain(run));
     let memory = store.memory(flush.worker);
     // Claims of which every job is settled with this flush may go with its last statement. Of
@@ -41,6 +43,9 @@ pub(crate) async fn settle(store: &Store, flush: &Flush) -> Result<Vec<Refused>>
         let closed = if refused.is_empty() { &*sure } else { &[] };
         refused.extend(settle_each(store, flush.worker, &other, closed).await?);
     }
+    if !earlier.is_empty() {
+        refused.extend(refusals(store, flush.worker, &earlier, Vec::new()).await?);
+    }
     let unsure = if refused.is_empty() {
         let answered = flush.settlements.iter().map(|run| run.claim);
         memory.settled(answered, &flush.closed);
@@ -52,6 +57,22 @@ pub(crate) async fn settle(store: &Store, flush: &Flush) -> Result<Vec<Refused>>
         close(store, flush.worker, unsure).await?;
     }
     Ok(refused)
+}
+
+/// Takes out the runs of jobs of which there is a later one. An operator may have ended a run that its worker
+/// knows nothing of yet, and the worker have been handed the job again: the statements tell jobs apart, not
+/// their runs, and an earlier run is over in any case.
+fn take_earlier<'f>(runs: &mut Vec<&'f Settlement>) -> Vec<&'f Settlement> {
+    if runs.windows(2).all(|pair| pair[0].job != pair[1].job) {
+        return Vec::new();
+    }
+    let jobs: Vec<_> = runs.iter().map(|run| run.job).collect();
+    let mut place = 0;
+    let earlier = runs.extract_if(.., |run| {
+        place += 1;
+        jobs.get(place) == Some(&run.job)
+    });
+    earlier.collect()
 }
 
 async fn close(store: &Store, worker: WorkerId, claims: Vec<Uuid>) -> Result<()> {
@@ -216,11 +237,12 @@ async fn refusals(
                 .collect::<Vec<_>>(),
         );
     let rows = store.rows(DOING, statement).await?;
-    let reasons: HashMap<Uuid, i32> = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
+    let fate = |row: &PgRow| ((row.get::<Uuid, _>(0), row.get::<i32, _>(1)), row.get(2));
+    let reasons: HashMap<(Uuid, i32), i32> = rows.iter().map(fate).collect();
     let why = |run: &&&Settlement| Refused {
         job: run.job,
         run: run.run,
-        why: match reasons.get(&run.job.as_uuid()) {
+        why: match reasons.get(&(run.job.as_uuid(), run.run)) {
             Some(0) => Refusal::Busy,
             Some(1) => Refusal::AlreadySettled,
             _ => Refusal::Superseded,

@@ -233,6 +233,9 @@ fn after_cancellation(cancelled: Option<Cancelled>, outcome: Outcome) -> Outcome
         (Some(Cancelled::LostTouch), Outcome::Failed(_)) => {
             released("its worker lost touch with the storage")
         }
+        // What was taken away is refused whatever it says. But the word of it may come late, when the worker
+        // has been handed the job again: then it is still ours, and nothing was wrong with it.
+        (Some(Cancelled::Revoked), Outcome::Failed(_)) => released("it was told to stop"),
         (_, outcome) => outcome,
     }
 }
@@ -240,5 +243,26 @@ fn after_cancellation(cancelled: Option<Cancelled>, outcome: Outcome) -> Outcome
 pub(super) fn released(reason: &str) -> Outcome {
     Outcome::Released {
         reason: reason.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_told_to_stop_has_not_failed() {
+        for told in [
+            Cancelled::Revoked,
+            Cancelled::Shutdown,
+            Cancelled::LostTouch,
+        ] {
+            let failed = timed_out(Duration::from_secs(1));
+            let outcome = after_cancellation(Some(told), failed);
+            assert!(matches!(outcome, Outcome::Released { .. }), "{told:?}");
+        }
+        let failed = timed_out(Duration::from_secs(1));
+        let outcome = after_cancellation(None, failed);
+        assert!(matches!(outcome, Outcome::Failed(_)));
     }
 }

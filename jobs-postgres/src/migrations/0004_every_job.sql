@@ -287,14 +287,14 @@ $fn$;
 
 -- What has become of some runs, as seen by the worker that had them: 0 it is still this run (and the claim, if one is
 -- named, is there), 1 this worker has settled it, 2 it is another's or nobody's. Ids in ascending order.
-create or replace function jobs.fate(p_worker uuid, p_jobs uuid[], p_runs int[], p_claims uuid[]) returns table (id uuid, fate int)
+create or replace function jobs.fate(p_worker uuid, p_jobs uuid[], p_runs int[], p_claims uuid[]) returns table (id uuid, run int, fate int)
 language plpgsql stable
     set enable_seqscan = off set enable_bitmapscan = off set enable_mergejoin = off set enable_nestloop = off
     set plan_cache_mode = force_generic_plan set jit = off as $fn$
 #variable_conflict use_column
 begin
     return query
-    select x.id, case when j.run = x.run and j.state = 0
+    select x.id, x.run, case when j.run = x.run and j.state = 0
                            and (x.claim is null or exists (select from jobs.claim c where c.worker = p_worker and c.id = x.claim)) then 0
                       when j.settled and j.worker = p_worker and j.run = x.run + 1 then 1
                       else 2 end

@@ -159,6 +159,29 @@ pub async fn an_outcome_of_a_deleted_job_is_refused(storage: StorageHandle) {
     hand.end(&again, succeed()).await;
 }
 
+/// A flush may tell of two runs of one job: an operator ended the first, and its worker was handed the job again.
+pub async fn two_runs_of_a_job_are_told_apart(storage: StorageHandle) {
+    for late in [succeed(), retry(Duration::ZERO)] {
+        let (hand, ended) = taken(&storage).await;
+        order(&storage, Verb::Delete, ended.id).await;
+        order(&storage, Verb::Requeue, ended.id).await;
+        let again = hand.take_one("a").await;
+        assert_eq!(again.id, ended.id);
+        let outcomes = vec![again.ended(succeed()), ended.ended(late)];
+        let refused = hand.send(outcomes, vec![ended.claim, again.claim]).await;
+        let wanted = Refused {
+            job: ended.id,
+            run: ended.run,
+            why: Superseded,
+        };
+        assert_eq!(refused, [wanted]);
+        let found = record(&storage, again.id).await;
+        assert_eq!((found.state, found.attempt), (State::Succeeded, 1));
+        let orders = hand.beat(&[ended.claim, again.claim]).await;
+        assert_eq!(orders.missing.len(), 2, "both claims were closed");
+    }
+}
+
 /// A worker that settled the run before is not taken for having settled one that ended otherwise.
 pub async fn a_run_taken_away_is_not_already_settled(storage: StorageHandle) {
     let (hand, run) = taken(&storage).await;

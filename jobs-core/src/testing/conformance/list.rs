@@ -129,6 +129,7 @@ macro_rules! __conformance_list {
                 an_outcome_of_a_future_run_is_refused
                 an_outcome_of_an_unknown_job_is_refused
                 an_outcome_of_a_deleted_job_is_refused
+                two_runs_of_a_job_are_told_apart
                 a_run_taken_away_is_not_already_settled
                 the_rest_of_a_flush_is_applied
                 an_outcome_after_giving_back_is_refused
