@@ -18,7 +18,7 @@ use crate::{duration, list, settings};
 pub(crate) struct Unique {
     args: Vec<LitStr>,
     until: Option<LitStr>,
-    period: Option<LitStr>,
+    time: Option<Duration>,
     on_conflict: Option<LitStr>,
 }
 
@@ -50,10 +50,7 @@ impl Unique {
             let value: LitStr = input.parse()?;
             match word.to_string().as_str() {
                 "until" => this.until = Some(one_of(value, &UNTIL)?),
-                "for" => {
-                    more_than_nothing(&value)?;
-                    this.period = Some(value);
-                }
+                "for" => this.time = Some(more_than_nothing(&value)?),
                 _ => this.on_conflict = Some(one_of(value, &ON_CONFLICT.map(|(word, _)| word))?),
             }
             Ok(())
@@ -63,16 +60,22 @@ impl Unique {
     }
 
     fn check_period(&self, errors: &mut Errors) {
-        let until = self.until.as_ref().map(LitStr::value);
-        match (until.as_deref(), &self.until, &self.period) {
-            (Some("period"), Some(until), None) => {
-                errors.at(until, "a period has a length: say `for = \"1h\"` too");
-            }
-            (Some(word @ ("started" | "done")), _, Some(period)) => errors.at(
-                period,
-                format_args!("with `for` a key is held for that time, whatever becomes of the job: leave `until = \"{word}\"` out, or `for`"),
-            ),
-            _ => {}
+        if let (Some(until), None) = (&self.until, self.time)
+            && until.value() == "period"
+        {
+            errors.at(until, "a period has a length: say `for = \"1h\"` too");
+        }
+    }
+
+    /// The variant of `UniqueUntil`. `for` alone is a period; beside another end it is the longest time.
+    fn until(&self) -> TokenStream {
+        let word = self.until.as_ref().map(LitStr::value);
+        match (word.as_deref(), self.time.map(duration::expand)) {
+            (None | Some("period"), Some(time)) => quote!(Period(#time)),
+            (Some("started"), Some(time)) => quote!(StartedWithin(#time)),
+            (Some("started"), None) => quote!(Started),
+            (_, Some(time)) => quote!(DoneWithin(#time)),
+            (_, None) => quote!(Done),
         }
     }
 
@@ -81,19 +84,7 @@ impl Unique {
             .args
             .iter()
             .map(|name| stored_name(&name.value(), function));
-        let until = match (
-            &self.period,
-            self.until.as_ref().map(LitStr::value).as_deref(),
-        ) {
-            (Some(period), _) => {
-                let time = duration::parse(period)
-                    .map(duration::expand)
-                    .unwrap_or_default();
-                quote!(Period(#time))
-            }
-            (None, Some("started")) => quote!(Started),
-            (None, _) => quote!(Done),
-        };
+        let until = self.until();
         let word = self.on_conflict.as_ref().map(LitStr::value);
         let variant = ON_CONFLICT
             .iter()

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
-use jobs_core::job::{Priority, QueuePattern, Rules, StoredOptions, UniqueUntil};
+use jobs_core::job::{Priority, QueuePattern, Rules, StoredOptions};
 use jobs_core::storage::{ClaimRequest, Claimed, ClaimedJob, Wake};
 use jobs_core::{Error, Result};
 use sqlx::Row;
@@ -170,7 +170,7 @@ async fn take(store: &Store, request: &ClaimRequest) -> Result<(Claimed, bool)> 
 async fn release_keys(store: &Store, jobs: &[(usize, ClaimedJob)]) {
     let until_started = |job: &ClaimedJob| {
         let unique = job.rules.as_ref()?.unique.as_ref()?;
-        (unique.until == UniqueUntil::Started).then(|| job.id.as_uuid())
+        unique.until.ends_at_start().then(|| job.id.as_uuid())
     };
     let started: Vec<Uuid> = jobs
         .iter()

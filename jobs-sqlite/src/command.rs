@@ -10,7 +10,7 @@ use sqlx::{Row, SqliteConnection};
 use uuid::Uuid;
 
 use jobs_core::Result;
-use jobs_core::job::{JobId, Rules, State, UniqueUntil};
+use jobs_core::job::{JobId, Rules, State};
 use jobs_core::storage::{Answer, Command, Verb};
 
 use crate::SqliteStorage;
@@ -292,7 +292,7 @@ impl Changes {
             return Ok(());
         };
         if let Some(unique) = &rules.unique
-            && !matches!(unique.until, UniqueUntil::Period(_))
+            && unique.until.ends_with_job()
         {
             let name = (job.kind.clone(), unique.key.clone());
             let holder = *self.holders.entry(name).or_insert(job.id);

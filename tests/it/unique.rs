@@ -15,6 +15,21 @@ async fn refresh(user_id: i64, reason: String) {
     let _ = (user_id, reason);
 }
 
+#[job(unique(args = ["user_id"], until = "done", for = "1h"))]
+async fn rebuild(user_id: i64) {
+    let _ = user_id;
+}
+
+#[job(unique(until = "started", for = "1h"))]
+async fn announce(user_id: i64) {
+    let _ = user_id;
+}
+
+#[job(unique(until = "period", for = "1h"))]
+async fn daily(user_id: i64) {
+    let _ = user_id;
+}
+
 #[job(unique(for = "1h"))]
 async fn hourly(_a: i64, b: String) {
     drop(b);
@@ -68,7 +83,7 @@ async fn a_key_is_held_by_one(place: &Place) {
 }
 
 fn all() -> Vec<&'static JobEntry> {
-    jobs![greet_once, refresh, hourly]
+    jobs![greet_once, refresh, hourly, rebuild, announce, daily]
 }
 
 on_each!(keys_are_made_of_arguments: memory, sqlite, postgres);
@@ -155,6 +170,58 @@ async fn keys_are_made_of_arguments(place: &Place) {
     );
 }
 
+on_each!(a_time_bounds_how_long_a_key_is_held: memory, sqlite, postgres);
+
+async fn a_time_bounds_how_long_a_key_is_held(place: &Place) {
+    let client = &place.client;
+    let one = rebuild.enqueue(1).on(client).await.unwrap();
+    assert_eq!(until(&one).await, UniqueUntil::DoneWithin(hours(1)));
+    let again = rebuild.enqueue(1).on(client).await.unwrap();
+    assert_eq!((again.id(), again.is_existing()), (one.id(), true));
+    let two = announce.enqueue(1).on(client).await.unwrap();
+    assert_eq!(until(&two).await, UniqueUntil::StartedWithin(hours(1)));
+    let three = daily.enqueue(1).on(client).await.unwrap();
+    assert_eq!(until(&three).await, UniqueUntil::Period(hours(1)));
+    // Said at the call: over while the job still waits.
+    let short = || {
+        greet_once
+            .enqueue(1, "a")
+            .delay(hours(1))
+            .unique("short")
+            .unique_until(UniqueUntil::DoneWithin(std::time::Duration::from_millis(
+                100,
+            )))
+            .on(client)
+    };
+    let first = short().await.unwrap();
+    let second = loop {
+        let next = short().await.unwrap();
+        if !next.is_existing() {
+            break next;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    };
+    assert_eq!(first.state().await.unwrap(), State::Scheduled);
+    assert_ne!(first.id(), second.id());
+    // Free when it is done, and when it is started.
+    let worker = place.worker(all()).start().await.unwrap();
+    one.wait().await.unwrap();
+    two.wait().await.unwrap();
+    three.wait().await.unwrap();
+    let is_free = [
+        !rebuild.enqueue(1).on(client).await.unwrap().is_existing(),
+        !announce.enqueue(1).on(client).await.unwrap().is_existing(),
+        !daily.enqueue(1).on(client).await.unwrap().is_existing(),
+    ];
+    assert_eq!(is_free, [true, true, false]);
+    worker.stop().await;
+}
+
+async fn until<T>(handle: &JobHandle<T>) -> UniqueUntil {
+    let rules = handle.record().await.unwrap().rules.unwrap();
+    rules.unique.unwrap().until
+}
+
 on_each!(among_many_the_first_counts: memory, sqlite, postgres);
 
 async fn among_many_the_first_counts(place: &Place) {
@@ -220,13 +287,13 @@ async fn a_key_that_is_none_is_refused(place: &Place) {
         "there is no unique key",
     )
     .await;
-    refused(
-        job()
-            .unique("a")
-            .unique_until(UniqueUntil::Period(seconds(0))),
-        "no time",
-    )
-    .await;
+    for none in [
+        UniqueUntil::Period(seconds(0)),
+        UniqueUntil::DoneWithin(seconds(0)),
+        UniqueUntil::StartedWithin(seconds(0)),
+    ] {
+        refused(job().unique("a").unique_until(none), "no time").await;
+    }
     assert_eq!(
         job()
             .on(&place.client)

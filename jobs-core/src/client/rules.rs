@@ -92,7 +92,7 @@ impl Settings {
     }
 
     pub(super) fn until(&mut self, until: UniqueUntil) {
-        if until == UniqueUntil::Period(Duration::ZERO) {
+        if until.time() == Some(Duration::ZERO) {
             self.refuse(Error::Invalid(
                 "a unique key that is held for no time keeps no other job away".into(),
             ));

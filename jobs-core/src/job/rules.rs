@@ -166,6 +166,32 @@ pub enum UniqueUntil {
     Done,
     /// For this long after the job was stored, whatever becomes of it.
     Period(Duration),
+    /// As [`Started`](Self::Started), but at the longest for this long after the job was stored.
+    StartedWithin(Duration),
+    /// As [`Done`](Self::Done), but at the longest for this long after the job was stored: then it is free,
+    /// although the job may still wait or run.
+    DoneWithin(Duration),
+}
+
+impl UniqueUntil {
+    /// The time after which the key is free in any case. It begins when the job is stored, and anew when it
+    /// takes its key again.
+    pub const fn time(self) -> Option<Duration> {
+        match self {
+            Self::Started | Self::Done => None,
+            Self::Period(time) | Self::StartedWithin(time) | Self::DoneWithin(time) => Some(time),
+        }
+    }
+
+    /// Whether the key is free when a worker takes the job.
+    pub const fn ends_at_start(self) -> bool {
+        matches!(self, Self::Started | Self::StartedWithin(_))
+    }
+
+    /// Whether the key is free when the job is final, and taken again when that is requeued.
+    pub const fn ends_with_job(self) -> bool {
+        !matches!(self, Self::Period(_))
+    }
 }
 
 /// What becomes of a job whose unique key another job holds. The holder's id is the answer in any case

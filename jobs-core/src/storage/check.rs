@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use crate::error::{Error, Result};
-use crate::job::{Bound, JobId, LimitRule, NewJob, ParentId, Rules, UniqueUntil};
+use crate::job::{Bound, JobId, LimitRule, NewJob, ParentId, Rules};
 
 /// The longest key of a unique job or a limit, in bytes.
 const LONGEST_KEY: usize = 256;
@@ -38,7 +38,7 @@ fn check_one(id: JobId, rules: &Rules) -> std::result::Result<(), String> {
             return Err("its unique key is empty".into());
         }
         key("unique key", &unique.key)?;
-        if unique.until == UniqueUntil::Period(std::time::Duration::ZERO) {
+        if unique.until.time() == Some(std::time::Duration::ZERO) {
             return Err("its unique key is held for no time".into());
         }
     }

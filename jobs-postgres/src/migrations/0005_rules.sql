@@ -22,12 +22,13 @@ create table jobs.todo (
     parent uuid not null
 );
 
--- Keys that one job of a kind holds at a time. With `expires_at` a key is held until then, whatever becomes of the job.
+-- Keys that one job of a kind holds at a time. until: 0 its end, 1 until a worker takes it, 2 `expires_at`, whatever becomes of
+-- the job. `expires_at`: when the key is free in any case.
 create table jobs.unique_key (
     kind       text collate "C" not null,
     key        text collate "C" not null,
     job_id     uuid not null,
-    started    boolean not null default false,  -- whether it is held only until a worker takes the job
+    until      smallint not null,
     expires_at timestamptz,
     primary key (kind, key)
 );

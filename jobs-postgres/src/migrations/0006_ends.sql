@@ -128,7 +128,7 @@ $fn$;
 create or replace function jobs.let_go(p_jobs uuid[], p_was int, p_ran uuid[]) returns void language plpgsql volatile
     set enable_seqscan = off set enable_bitmapscan = off set enable_mergejoin = off set enable_nestloop = off as $fn$
 begin
-    delete from jobs.unique_key u where u.job_id = any (p_jobs) and u.expires_at is null;
+    delete from jobs.unique_key u where u.job_id = any (p_jobs) and u.until <> 2;
     delete from jobs.expiry e where e.job_id = any (p_jobs);
     perform jobs.end_permits(p_jobs, p_ran);
     insert into jobs.batch_delta (batch, succeeded, failed, deleted)
@@ -277,7 +277,7 @@ $fn$;
 create or replace function jobs.back(p_jobs uuid[], p_ran uuid[], out queues text[], out priorities int2[]) language plpgsql volatile
     set enable_seqscan = off set enable_bitmapscan = off set enable_mergejoin = off set enable_nestloop = off as $fn$
 begin
-    delete from jobs.unique_key u where u.job_id = any (p_jobs) and u.started;
+    delete from jobs.unique_key u where u.job_id = any (p_jobs) and u.until = 1;
     perform jobs.end_permits(p_jobs, p_ran);
     select p.queues, p.priorities into queues, priorities from jobs.place(p_jobs) p;
 end

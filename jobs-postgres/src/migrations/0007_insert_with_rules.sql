@@ -1,5 +1,18 @@
 -- Storing jobs that have rules, and others beside them.
 
+-- How a job says that its unique key is held: as `unique_key.until` has it; and for what time at the longest (what is longer
+-- than three centuries is as good as that).
+create or replace function jobs.key_until(p_until json) returns smallint language sql immutable as $fn$
+    select case when p_until #>> '{}' = 'started' or p_until -> 'started_within' is not null then 1
+                when p_until -> 'period' is not null then 2
+                else 0 end::smallint
+$fn$;
+create or replace function jobs.key_time(p_until json) returns interval language sql immutable as $fn$
+    select make_interval(secs => least(
+        (coalesce(p_until -> 'period', p_until -> 'started_within', p_until -> 'done_within') ->> 'secs')::float8
+      + (coalesce(p_until -> 'period', p_until -> 'started_within', p_until -> 'done_within') ->> 'nanos')::float8 / 1e9, 1e10))
+$fn$;
+
 -- Stores jobs, all or none, and with p_batch a batch that they are members of. Answers, in the order of p_ids, under which id
 -- the work is known and whether that job was there before; or what is wrong (`problem`, and what it is about), and then
 -- nothing is stored, and the caller's transaction can go on. The lanes of tickets are answered too.
@@ -18,7 +31,7 @@ declare
     v_known    uuid[];                  -- stored by an earlier try
     v_fresh    boolean[];               -- for each of p_ids: whether it is to be stored
     v_made     boolean := false;
-    v_periods  boolean := false;
+    v_timed    boolean := false;        -- whether a key that was taken is held for a time
     v_began    timestamptz := clock_timestamp();
     v_limited  text[] := jobs.limited_queues();
     v_stored   uuid[];
@@ -46,8 +59,7 @@ begin
 
     -- Keys. Of jobs of this request the first gets it.
     for u in
-        select x.place::int, x.id, x.kind, k.key, k.until, k.on_conflict,
-               make_interval(secs => (k.until -> 'period' ->> 'secs')::float8 + (k.until -> 'period' ->> 'nanos')::float8 / 1e9) as period
+        select x.place::int, x.id, x.kind, k.key, jobs.key_until(k.until) as until, jobs.key_time(k.until) as longest, k.on_conflict
           from unnest(p_ids, p_kinds, p_rules) with ordinality x (id, kind, rules, place)
          cross join lateral (select x.rules::json -> 'unique' ->> 'key' as key, x.rules::json -> 'unique' -> 'until' as until,
                                     x.rules::json -> 'unique' ->> 'on_conflict' as on_conflict) k
@@ -55,9 +67,9 @@ begin
          order by x.kind collate "C", k.key collate "C", x.place
     loop
         loop
-            insert into jobs.unique_key (kind, key, job_id, started, expires_at)
-            values (u.kind, u.key, u.id, u.until #>> '{}' = 'started', v_began + u.period) on conflict do nothing;
-            v_periods := v_periods or found and u.period is not null;
+            insert into jobs.unique_key (kind, key, job_id, until, expires_at)
+            values (u.kind, u.key, u.id, u.until, v_began + u.longest) on conflict do nothing;
+            v_timed := v_timed or found and u.longest is not null;
             exit when found;
             select k.job_id, k.expires_at into told from jobs.unique_key k where k.kind = u.kind and k.key = u.key;
             continue when not found;
@@ -205,8 +217,8 @@ begin
          where e.secs is not null
     )
     select coalesce(array_agg(s.id order by s.id), '{}') into v_stored from stored s;
-    if v_periods then
-        -- A period begins when the job is stored.
+    if v_timed then
+        -- The time begins when the job is stored.
         update jobs.unique_key k set expires_at = clock_timestamp() + (k.expires_at - v_began)
          where k.job_id = any (v_stored) and k.expires_at is not null;
     end if;
@@ -336,8 +348,9 @@ begin
         return null;
     end if;
     loop
-        insert into jobs.unique_key (kind, key, job_id, started)
-        values (p_kind, p_unique ->> 'key', p_job, p_unique ->> 'until' = 'started') on conflict do nothing;
+        insert into jobs.unique_key (kind, key, job_id, until, expires_at)
+        values (p_kind, p_unique ->> 'key', p_job, jobs.key_until(p_unique -> 'until'),
+                clock_timestamp() + jobs.key_time(p_unique -> 'until')) on conflict do nothing;
         if found then
             return null;
         end if;

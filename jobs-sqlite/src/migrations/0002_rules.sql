@@ -13,7 +13,7 @@ create index jobs_dependency_of_child on jobs_dependency (child, place);
 
 create index jobs_job_awaiting on jobs_job (id) where state = 'awaiting';
 
--- Keys that only one job of a kind holds at a time. `expires_at`: until when, whatever becomes of the job.
+-- Keys that only one job of a kind holds at a time. `expires_at`: when it is free in any case.
 create table jobs_unique_key (
     kind       text not null,
     key        text not null,

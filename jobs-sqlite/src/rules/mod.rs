@@ -26,7 +26,7 @@ use sqlx::{Row, SqliteConnection};
 use uuid::Uuid;
 
 use jobs_core::Error;
-use jobs_core::job::{BatchId, JobId, Rules, State, UniqueUntil};
+use jobs_core::job::{BatchId, JobId, Rules, State};
 use jobs_core::storage::ClaimedJob;
 
 use crate::clock::note_time;
@@ -173,8 +173,9 @@ impl<'t> Step<'t> {
         }
         let keys = jobs.iter().filter_map(|job| {
             let unique = job.rules.unique.as_ref()?;
-            let held = !matches!(unique.until, UniqueUntil::Period(_));
-            held.then_some((&job.kind, &unique.key, Hex(job.id), None::<i64>))
+            let expires_at = unique::expires_at(unique, self.now);
+            let held = unique.until.ends_with_job();
+            held.then_some((&job.kind, &unique.key, Hex(job.id), expires_at))
         });
         let keys: Vec<_> = keys.collect();
         if !keys.is_empty() {
@@ -232,8 +233,7 @@ pub(crate) async fn started(
 ) -> fault::Result<()> {
     let key = |job: &ClaimedJob| {
         let unique = job.rules.as_ref()?.unique.as_ref()?;
-        let ends = unique.until == UniqueUntil::Started;
-        ends.then(|| {
+        unique.until.ends_at_start().then(|| {
             (
                 job.kind.to_string(),
                 unique.key.clone(),

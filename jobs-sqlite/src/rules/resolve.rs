@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use sqlx::Row;
 use uuid::Uuid;
 
-use jobs_core::job::{ParentId, Rules, State, UniqueUntil};
+use jobs_core::job::{ParentId, Rules, State};
 
 use super::batch::{Counts, Ended};
 use super::parents::{condition, parent_of, uuid_of};
@@ -94,7 +94,7 @@ async fn leave(step: &mut Step<'_>, ends: &Ends, counts: &mut Counts) -> fault::
 /// The key that a job held until its end.
 fn key(rules: &Rules, kind: String, id: Uuid) -> Option<(String, String, Hex)> {
     let unique = rules.unique.as_ref()?;
-    let ends = !matches!(unique.until, UniqueUntil::Period(_));
+    let ends = unique.until.ends_with_job();
     ends.then(|| (kind, unique.key.clone(), Hex(id)))
 }
 

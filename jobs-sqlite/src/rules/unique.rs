@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use sqlx::Row;
 use uuid::Uuid;
 
-use jobs_core::job::{JobId, NewJob, OnConflict, ParentId, Rules, Unique, UniqueUntil};
+use jobs_core::job::{JobId, NewJob, OnConflict, ParentId, Rules, Unique};
 
 use super::{Refusal, Step, Told, ids_of};
 use crate::encode::{self, Hex};
@@ -54,12 +54,7 @@ impl Keys {
                 Some(holder) => found.held.push((job, *holder)),
                 None => {
                     holders.insert(name.clone(), job.id);
-                    let expires_at = match unique.until {
-                        UniqueUntil::Period(time) => {
-                            Some(step.now.saturating_add(encode::span(time)))
-                        }
-                        UniqueUntil::Started | UniqueUntil::Done => None,
-                    };
+                    let expires_at = expires_at(unique, step.now);
                     let id = Hex(job.id.as_uuid());
                     found.taken.push((name.0, name.1, id, expires_at));
                     fresh.push(job);
@@ -134,6 +129,12 @@ fn follow(rules: &mut Rules, instead: &HashMap<JobId, JobId>) {
 
 fn unique(job: &NewJob) -> Option<&Unique> {
     job.rules.as_ref()?.unique.as_ref()
+}
+
+/// When a key that is taken now is free in any case.
+pub(super) fn expires_at(unique: &Unique, now: i64) -> Option<i64> {
+    let time = unique.until.time()?;
+    Some(now.saturating_add(encode::span(time)))
 }
 
 fn name(job: &NewJob) -> Option<Name> {

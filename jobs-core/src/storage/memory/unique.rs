@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 
 use super::tables::{Job, Place, Tables};
 use crate::clock::later;
-use crate::job::{JobId, NewJob, OnConflict, Unique, UniqueUntil};
+use crate::job::{JobId, NewJob, OnConflict, Unique};
 
 /// Who holds which key, by kind.
 #[derive(Debug, Default)]
@@ -16,7 +16,7 @@ pub(super) struct Keys(HashMap<Arc<str>, HashMap<String, Held>>);
 #[derive(Clone, Copy, Debug)]
 struct Held {
     by: JobId,
-    /// For one that is held for a period: until then, whatever becomes of the job.
+    /// When it is free in any case.
     until: Option<DateTime<Utc>>,
 }
 
@@ -38,14 +38,12 @@ impl Keys {
         keys.insert(unique.key.clone(), held);
     }
 
+    /// The key may be another's by now, if its time was over: then it stays his.
     fn release(&mut self, kind: &str, key: &str, job: JobId) {
         let Some(keys) = self.0.get_mut(kind) else {
             return;
         };
-        if keys
-            .get(key)
-            .is_some_and(|held| held.by == job && held.until.is_none())
-        {
+        if keys.get(key).is_some_and(|held| held.by == job) {
             keys.remove(key);
         }
     }
@@ -75,10 +73,7 @@ impl Tables {
         else {
             return;
         };
-        let until = match unique.until {
-            UniqueUntil::Period(time) => Some(later(job.created_at, time)),
-            UniqueUntil::Started | UniqueUntil::Done => None,
-        };
+        let until = unique.until.time().map(|time| later(job.created_at, time));
         self.keys.take(&job.kind, unique, Held { by: id, until });
     }
 
@@ -92,16 +87,14 @@ impl Tables {
         else {
             return Ok(());
         };
-        if matches!(unique.until, UniqueUntil::Period(_)) {
+        if !unique.until.ends_with_job() {
             return Ok(());
         }
         match self.keys.holder(&job.kind, &unique.key, now) {
             Some(holder) if holder != id => Err(holder),
             _ => {
-                let held = Held {
-                    by: id,
-                    until: None,
-                };
+                let until = unique.until.time().map(|time| later(now, time));
+                let held = Held { by: id, until };
                 self.keys.take(&job.kind, unique, held);
                 Ok(())
             }
@@ -112,7 +105,7 @@ impl Tables {
     pub(super) fn key_at_start(&mut self, id: JobId) {
         let job = self.jobs.get(&id);
         if let Some((job, unique)) = job.and_then(|job| Some((job, job.unique()?)))
-            && unique.until == UniqueUntil::Started
+            && unique.until.ends_at_start()
         {
             self.keys.release(&job.kind, &unique.key, id);
         }
@@ -121,7 +114,9 @@ impl Tables {
     /// A job is final: its key is free, unless it is held for a period.
     pub(super) fn key_at_end(&mut self, id: JobId) {
         let job = self.jobs.get(&id);
-        if let Some((job, unique)) = job.and_then(|job| Some((job, job.unique()?))) {
+        if let Some((job, unique)) = job.and_then(|job| Some((job, job.unique()?)))
+            && unique.until.ends_with_job()
+        {
             self.keys.release(&job.kind, &unique.key, id);
         }
     }

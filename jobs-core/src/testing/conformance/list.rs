@@ -301,6 +301,14 @@ macro_rules! __conformance_list {
                 a_key_has_a_length
                 no_two_of_a_key_run_at_once
             }
+            unique_time {
+                it_is_free_when_its_job_is_final
+                it_is_free_at_the_start
+                it_is_free_after_its_time_though_its_job_waits
+                it_is_free_after_its_time_though_its_job_runs
+                a_requeued_job_has_its_time_again
+                a_time_may_be_very_long
+            }
             conflict {
                 a_skipped_job_leaves_the_holder_alone
                 a_replaced_holder_keeps_its_time

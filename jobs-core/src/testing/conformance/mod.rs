@@ -52,6 +52,7 @@ mod stage;
 pub mod stats;
 pub mod turns;
 pub mod unique;
+pub mod unique_time;
 pub mod wake;
 
 use std::time::Duration;

@@ -177,8 +177,13 @@ impl Actor {
         match self.luck.u8(..100) {
             0..25 => self.add_parents(new, beside),
             25..40 => {
-                let until = match self.luck.u8(..3) {
+                let time = Duration::from_millis(self.luck.u64(1..50));
+                let until = match self.luck.u8(..6) {
                     0 => UniqueUntil::Started,
+                    1 => UniqueUntil::StartedWithin(time),
+                    // Some are over while their jobs wait or run, and some never are.
+                    2 => UniqueUntil::DoneWithin(time),
+                    3 => UniqueUntil::DoneWithin(Duration::from_secs(3_600)),
                     _ => UniqueUntil::Done,
                 };
                 let on_conflict = match self.luck.u8(..3) {
