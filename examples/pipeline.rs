@@ -1,11 +1,20 @@
-//! A pipeline: import the files of a folder in a batch, analyse each, no more than two of a directory at
-//! once, join the results, write a report. `cargo run --example pipeline -- src report.txt`
+//! A pipeline on a schedule: import the files of a folder in a batch, analyse each, no more than two of a
+//! directory at once, join the results, write a report.
+//!
+//! `cargo run --example pipeline -- FOLDER REPORT "0 3 * * *"`; without a schedule, every two seconds. It ends
+//! when it has written two reports.
+//!
+//! ```text
+//! schedule ─> pipeline ─> [ import ─> analyse ] for each file ─> join ─> report
+//! ```
 
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use jobs::inspect::JobFilter;
 use jobs::prelude::*;
+use jobs::{BatchId, State};
 use serde::{Deserialize, Serialize};
 
 /// What is passed from job to job: small, and where the rest is.
@@ -22,21 +31,28 @@ struct Analysis {
     bytes: u64,
 }
 
+/// Files, lines and bytes of each directory.
 type Summary = BTreeMap<String, (u64, u64, u64)>;
 
-#[job(queue = "import")]
-async fn import(path: PathBuf) -> io::Result<Imported> {
-    let bytes = tokio::task::spawn_blocking({
-        let path = path.clone();
-        move || std::fs::metadata(path)
-    });
-    Ok(Imported {
-        bytes: bytes.await??.len(),
-        path,
-    })
+/// One run of it all. The batch is stored with what follows it, or, should the process die here, not at all.
+#[job]
+async fn pipeline(folder: PathBuf, to: PathBuf) -> anyhow::Result<BatchId> {
+    let mut batch = Batch::new().name(format!("files of {}", folder.display()));
+    for path in files_in(&folder)? {
+        let directory = path.parent().unwrap_or(&folder).display().to_string();
+        batch = batch.add(import.enqueue(path).then(analyse.with(directory)));
+    }
+    let follows = join.enqueue().then(report.with(to));
+    Ok(batch.on_success(follows).await?.id())
 }
 
-/// Follows `import`, whose result is the first argument.
+#[job(queue = "import")]
+fn import(path: PathBuf) -> io::Result<Imported> {
+    let bytes = std::fs::metadata(&path)?.len();
+    Ok(Imported { path, bytes })
+}
+
+/// Follows `import`, whose result is the first argument. The limit is counted by the directory.
 #[job(queue = "analyse", concurrency(max = 2, key = "{directory}"))]
 fn analyse(imported: Imported, directory: String) -> io::Result<Analysis> {
     let text = std::fs::read(&imported.path)?;
@@ -50,9 +66,7 @@ fn analyse(imported: Imported, directory: String) -> io::Result<Analysis> {
 /// Runs when the batch has succeeded, and reads what its members returned.
 #[job]
 async fn join(ctx: JobContext) -> Result<Summary, JobError> {
-    let batch = ctx
-        .parent_batch()
-        .ok_or_else(|| JobError::discard("it joins no batch"))?;
+    let batch = ctx.parent_batch().ok_or("it follows a batch")?;
     let mut summary = Summary::new();
     for analysis in batch.results::<Analyse>().await? {
         let (files, lines, bytes) = summary.entry(analysis.directory).or_default();
@@ -61,13 +75,16 @@ async fn join(ctx: JobContext) -> Result<Summary, JobError> {
     Ok(summary)
 }
 
+/// Follows `join`.
 #[job]
-fn report(summary: Summary, to: PathBuf) -> io::Result<u64> {
+fn report(summary: Summary, to: PathBuf) -> io::Result<()> {
     let lines = summary.iter().map(|(directory, (files, lines, bytes))| {
         format!("{directory}: {files} files, {lines} lines, {bytes} bytes\n")
     });
-    std::fs::write(to, lines.collect::<String>())?;
-    Ok(summary.values().map(|(files, ..)| files).sum())
+    std::fs::write(&to, lines.collect::<String>())?;
+    let files: u64 = summary.values().map(|(files, ..)| files).sum();
+    println!("{files} files, see {}", to.display());
+    Ok(())
 }
 
 fn files_in(folder: &Path) -> io::Result<Vec<PathBuf>> {
@@ -85,22 +102,30 @@ fn files_in(folder: &Path) -> io::Result<Vec<PathBuf>> {
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    let mut args = std::env::args().skip(1).map(PathBuf::from);
+    let mut args = std::env::args().skip(1);
     let folder = args.next().unwrap_or_else(|| "src".into());
     let to = args.next().unwrap_or_else(|| "report.txt".into());
-    let storage = jobs::connect("memory:").await?;
-    Client::new(storage.clone()).install();
-    let worker = Worker::builder(storage).start().await?;
+    let schedule = args.next().unwrap_or_else(|| "*/2 * * * * *".into());
+    let client = Client::new(jobs::connect("memory:").await?);
+    client.install();
+    let worker = Worker::builder(client.storage().clone()).start().await?;
 
-    let mut batch = Batch::new().name(format!("files of {}", folder.display()));
-    for path in files_in(&folder)? {
-        let directory = path.parent().unwrap_or(&folder).display().to_string();
-        batch = batch.add(import.enqueue(path).then(analyse.with(directory)));
+    let recurring = client.recurring("report");
+    let made = recurring
+        .put(schedule, pipeline.enqueue(folder.into(), to.into()))
+        .await?;
+    println!("it runs {}", made.describe());
+
+    // A service would go on until it is told to stop.
+    let written = JobFilter {
+        kind: Some("report".into()),
+        state: Some(State::Succeeded),
+        ..JobFilter::default()
+    };
+    while client.inspect().jobs(&written).await?.jobs.len() < 2 {
+        tokio::time::sleep(seconds(1) / 10).await;
     }
-    let batch = batch.await?;
-    let written = join.enqueue().after(&batch).then(report.with(to.clone()));
-    let files = written.await?.result().await?;
-    println!("{files} files, see {}", to.display());
+    recurring.remove().await?;
     worker.stop().await;
     Ok(())
 }

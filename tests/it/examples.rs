@@ -111,10 +111,11 @@ fn pipeline() {
     }
     let report = root.join("report.txt");
     let mut command = example("pipeline");
-    says(
+    let said = says(
         command.arg(root.join("files")).arg(&report),
-        &["8 files, see "],
+        &["it runs every 2 seconds", "8 files, see "],
     );
+    assert!(said.matches("8 files, see ").count() >= 2, "{said}");
     let report = fs::read_to_string(report).unwrap();
     let wanted = [
         "/files/a: 5 files, 10 lines, 40 bytes\n",
