@@ -22,3 +22,5 @@ mod jitter;
 mod oracle;
 #[cfg(feature = "times")]
 mod properties;
+#[cfg(feature = "times")]
+mod years;
