@@ -97,10 +97,15 @@ pub(crate) async fn events(store: &Store, limit: usize) -> Result<Vec<ControlEve
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let statement = store.statement(&store.sql.control_events).bind(limit);
     let rows = store.rows("list what workers were told", statement).await?;
+    let recurring = |row: &PgRow| {
+        let is_one = row.get::<&str, _>("scope") == Scope::RECURRING;
+        is_one.then(|| row.get("name"))
+    };
     let event = |row: &PgRow| ControlEvent {
         at: row.get("at"),
         verb: row.get("verb"),
         scope: scope(row),
+        recurring: recurring(row),
         until: row.get("ends_at"),
         order: order(row.get("value")),
         actor: row.get("actor"),

@@ -4,9 +4,10 @@ use std::collections::{HashMap, HashSet};
 
 use chrono::Utc;
 use jobs_core::job::{JobId, NewJob, RecurringRecord};
-use jobs_core::lifecycle::RecurringChange;
+use jobs_core::lifecycle::{RecurringChange, RecurringEvent};
 use jobs_core::storage::{
-    Changed, Judgement, RecurringDue, RecurringRequest, Wake, Within, judge, read_recurring,
+    Changed, Inserted, Judgement, RecurringDue, RecurringRequest, Wake, Within, judge,
+    read_recurring, stand_ins,
 };
 use jobs_core::{Error, Result};
 use sqlx::Row;
@@ -119,16 +120,58 @@ async fn make(
             *answer = Changed::Stale;
         }
     }
-    let jobs = judged.iter().zip(&answers);
-    let jobs: Vec<NewJob> = jobs
-        .filter(|(_, answer)| **answer == Changed::Done)
-        .flat_map(|(judgement, _)| judgement.jobs)
-        .cloned()
+    let both = changes.iter().zip(&judged);
+    let done: Vec<_> = both
+        .zip(&answers)
+        .filter(|(_, answer)| **answer != Changed::Stale)
+        .map(|(both, _)| both)
         .collect();
+    note(store, lease, doing, &done).await?;
+    let jobs = done.iter().flat_map(|(_, judgement)| judgement.jobs);
+    let jobs: Vec<NewJob> = jobs.cloned().collect();
     if !jobs.is_empty() {
-        lease.insert_within(storage, doing, &jobs).await?;
+        let inserted = lease.insert_within(storage, doing, &jobs).await?;
+        let others = stand_ins(&jobs, &inserted);
+        let rewritten = |(change, judgement): &(&RecurringChange, &Judgement<'_>)| {
+            judgement.rewrite(change, &others)
+        };
+        let records: Vec<_> = done.iter().filter_map(rewritten).collect();
+        let records: Vec<_> = records.iter().map(|record| (record, false)).collect();
+        write(store, lease, doing, &records).await?;
     }
     Ok((answers, jobs))
+}
+
+/// Writes down what operators did.
+async fn note(
+    store: &Store,
+    lease: &mut Lease<'_>,
+    doing: &str,
+    done: &[(&RecurringChange, &Judgement<'_>)],
+) -> Result<()> {
+    let written = done
+        .iter()
+        .filter(|(_, judgement)| judgement.write.is_some());
+    let events: Vec<(&str, &RecurringEvent)> = written
+        .filter_map(|(change, _)| Some((&*change.id, change.event.as_deref()?)))
+        .collect();
+    if events.is_empty() {
+        return Ok(());
+    }
+    let texts = |of: fn(&RecurringEvent) -> Option<String>| -> Vec<Option<String>> {
+        events.iter().map(|(_, event)| of(event)).collect()
+    };
+    let ids: Vec<String> = events.iter().map(|(id, _)| (*id).to_owned()).collect();
+    let ends: Vec<_> = events.iter().map(|(_, event)| event.until).collect();
+    let statement = store
+        .statement(&store.sql.recurring_events)
+        .bind(texts(|event| Some(event.verb.as_str().into())))
+        .bind(ids)
+        .bind(ends)
+        .bind(texts(|event| Some(event.by.actor.clone())))
+        .bind(texts(|event| event.by.reason.clone()));
+    lease.rows(doing, statement).await?;
+    Ok(())
 }
 
 async fn judge_all<'c>(
@@ -199,6 +242,16 @@ async fn put(
     let records: Vec<(&RecurringRecord, bool)> = written()
         .filter_map(|(change, record)| Some((record?, change.from.is_none())))
         .collect();
+    write(store, lease, doing, &records).await
+}
+
+/// Makes records, or replaces them, as each is marked; answers which were made.
+async fn write(
+    store: &Store,
+    lease: &mut Lease<'_>,
+    doing: &str,
+    records: &[(&RecurringRecord, bool)],
+) -> Result<HashSet<String>> {
     if records.is_empty() {
         return Ok(HashSet::new());
     }
@@ -211,11 +264,11 @@ async fn put(
     let text = |record| serde_json::to_string(record).expect("a record is plain data");
     let statement = store
         .statement(&store.sql.recurring_put)
-        .bind(column(&records, |record| record.id.clone()))
-        .bind(column(&records, |record| record.version))
-        .bind(column(&records, |record| record.spec.kind.clone()))
-        .bind(column(&records, RecurringRecord::look_at))
-        .bind(column(&records, text))
+        .bind(column(records, |record| record.id.clone()))
+        .bind(column(records, |record| record.version))
+        .bind(column(records, |record| record.spec.kind.clone()))
+        .bind(column(records, RecurringRecord::look_at))
+        .bind(column(records, text))
         .bind(records.iter().map(|(_, new)| *new).collect::<Vec<_>>());
     let rows = lease.rows(doing, statement).await?;
     Ok(rows.iter().map(|row| row.get("id")).collect())
@@ -228,7 +281,7 @@ impl Lease<'_> {
         storage: &PgStorage,
         doing: &str,
         jobs: &[NewJob],
-    ) -> Result<()> {
+    ) -> Result<Vec<Inserted>> {
         let patience = self.patience;
         let insert = Within::insert(self.transaction(), storage, jobs);
         let answer = tokio::time::timeout(patience, insert).await;
@@ -236,6 +289,6 @@ impl Lease<'_> {
             doing: doing.into(),
             source: "no answer".into(),
         };
-        answer.map_err(slow)?.map(drop)
+        answer.map_err(slow)?
     }
 }

@@ -138,6 +138,7 @@ statements! {
     queues
     recurring
     recurring_due
+    recurring_events
     recurring_lock
     recurring_page
     recurring_put

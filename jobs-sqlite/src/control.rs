@@ -140,10 +140,13 @@ impl SqliteStorage {
 }
 
 fn event(row: &SqliteRow) -> fault::Result<ControlEvent> {
+    let is_recurring = row.try_get::<&str, _>(2)? == Scope::RECURRING;
+    let name: String = row.try_get(3)?;
     Ok(ControlEvent {
         at: time(row.try_get(0)?),
         verb: row.try_get(1)?,
         scope: scope(row, 2)?,
+        recurring: is_recurring.then_some(name),
         until: row.try_get::<Option<i64>, _>(5)?.map(time),
         order: order(row.try_get(4)?),
         actor: row.try_get(6)?,

@@ -7,10 +7,10 @@ use sqlx::{Row, SqliteConnection};
 use uuid::Uuid;
 
 use jobs_core::Result;
-use jobs_core::job::{NewJob, RecurringRecord};
-use jobs_core::lifecycle::RecurringChange;
+use jobs_core::job::{JobId, NewJob, RecurringRecord};
+use jobs_core::lifecycle::{RecurringChange, RecurringEvent};
 use jobs_core::storage::{
-    Changed, Judgement, RecurringDue, RecurringRequest, judge, read_recurring,
+    Changed, Judgement, RecurringDue, RecurringRequest, Scope, judge, read_recurring, stand_ins,
 };
 
 use crate::SqliteStorage;
@@ -105,16 +105,19 @@ async fn change(
         .flat_map(|judgement| judgement.jobs)
         .cloned()
         .collect();
-    let hints = store(tx, queries, &jobs).await?;
-    let written = changes
-        .iter()
-        .zip(&judged)
-        .filter_map(|(change, judgement)| Some((&*change.id, judgement.write?)));
+    let (others, hints) = store(tx, queries, &jobs).await?;
     let (mut put, mut gone) = (Vec::new(), Vec::new());
-    for (id, record) in written {
-        match record {
-            Some(record) => put.push(row(id, record)?),
-            None => gone.push(id),
+    for (change, judgement) in changes.iter().zip(&judged) {
+        let Some(record) = judgement.write else {
+            continue;
+        };
+        let rewritten = judgement.rewrite(change, &others);
+        match rewritten.as_ref().or(record) {
+            Some(record) => put.push(row(&change.id, record)?),
+            None => gone.push(&*change.id),
+        }
+        if let Some(event) = &change.event {
+            note(tx, queries, &change.id, event).await?;
         }
     }
     if !put.is_empty() {
@@ -123,10 +126,29 @@ async fn change(
     }
     if !gone.is_empty() {
         let remove = queries.recurring_remove.query().bind(encode::rows(gone)?);
-        remove.execute(tx).await?;
+        remove.execute(&mut *tx).await?;
     }
     let answers = judged.iter().map(|judgement| judgement.answer);
     Ok((answers.collect(), hints))
+}
+
+/// Writes down what an operator did.
+async fn note(
+    tx: &mut SqliteConnection,
+    queries: &Queries,
+    id: &str,
+    event: &RecurringEvent,
+) -> fault::Result<()> {
+    let query = queries.control_event.query().bind(clock::now());
+    let query = query.bind(event.verb.as_str()).bind(Scope::RECURRING);
+    let query = query.bind(id.to_owned()).bind(None::<String>);
+    let query = query.bind(event.until.map(encode::micros));
+    let query = query.bind(event.by.actor.clone());
+    query
+        .bind(event.by.reason.clone())
+        .execute(&mut *tx)
+        .await?;
+    Ok(())
 }
 
 async fn judge_all<'c>(
@@ -156,36 +178,37 @@ async fn judge_all<'c>(
     Ok(changes.iter().map(judge).collect())
 }
 
+/// Answers for which jobs others stand, too.
 async fn store(
     tx: &mut SqliteConnection,
     queries: &Queries,
     jobs: &[NewJob],
-) -> fault::Result<Hints> {
+) -> fault::Result<(HashMap<JobId, JobId>, Hints)> {
     if jobs.is_empty() {
-        return Ok(Hints::default());
+        return Ok(Default::default());
     }
     if !rules::needs_room(jobs) {
         let mut hints = Hints::default();
         jobs.iter().for_each(|job| hints.jobs(&job.queue));
         // None: queues have limits.
         if NewRows::new(jobs)?.store(queries, tx).await?.is_some() {
-            return Ok(hints);
+            return Ok((HashMap::new(), hints));
         }
     }
     let (told, hints) = store_ruled(tx, queries, jobs).await?;
-    told.map_err(Fault::Told)?;
-    Ok(hints)
+    let answers = told.map_err(Fault::Told)?;
+    Ok((stand_ins(jobs, &answers), hints))
 }
 
 /// [id, version, kind, look_at, record]
-type Cells<'r> = (&'r str, Hex, &'r str, Option<i64>, String);
+type Cells = (String, Hex, String, Option<i64>, String);
 
-fn row<'r>(id: &'r str, record: &'r RecurringRecord) -> fault::Result<Cells<'r>> {
+fn row(id: &str, record: &RecurringRecord) -> fault::Result<Cells> {
     let text = serde_json::to_string(record);
     Ok((
-        id,
+        id.into(),
         Hex(record.version),
-        &record.spec.kind,
+        record.spec.kind.clone(),
         record.look_at().map(encode::micros),
         text.map_err(|error| Fault::Refused(error.to_string()))?,
     ))

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use jobs::inspect::{JobFilter, JobRecord};
 use jobs::prelude::*;
-use jobs::{Data, Misfire, Origin, Overlap, RecurringRecord, RunningWorker, State};
+use jobs::{Data, Misfire, OnConflict, Origin, Overlap, RecurringRecord, RunningWorker, State};
 
 use crate::kinds::{hold, named, noop, note};
 use crate::setup::{Effects, PATIENCE, Place, long, on_each, until};
@@ -131,6 +131,71 @@ async fn a_trigger_runs_one_now_even_while_paused(place: &Place) {
     );
     place.until_state(run.job, State::Succeeded).await;
     stop(workers).await;
+}
+
+on_each!(an_occurrence_whose_key_is_held_has_no_run: memory, sqlite, postgres);
+
+async fn an_occurrence_whose_key_is_held_has_no_run(place: &Place) {
+    let holder = note.enqueue(1).unique("one").delay(jobs::hours(1));
+    let holder = holder.on(&place.client).await.unwrap();
+    let workers = workers(place, 2).await;
+    let recurring = place.client.recurring("keyed");
+    // A scheduler has nobody to tell of an error.
+    let job = note.enqueue(2).unique("one").on_conflict(OnConflict::Error);
+    recurring.create("* * * * * *", job).await.unwrap();
+    let passed = async || get(place, "keyed").await.key_held;
+    let held = until("one is passed over", PATIENCE, passed, Option::is_some).await;
+    assert_eq!(held.unwrap().job, holder.id());
+    let record = get(place, "keyed").await;
+    assert_eq!(record.last_run, None);
+    assert!(record.skipped >= held.map(|held| held.at));
+    let refused = recurring.trigger().await.unwrap_err();
+    assert!(
+        matches!(&refused, jobs::Error::Duplicate { holder: by, .. } if *by == holder.id()),
+        "{refused}"
+    );
+    let skip = note.enqueue(2).unique("one");
+    recurring.change().job(skip).await.unwrap();
+    let run = recurring.trigger().await.unwrap();
+    assert_eq!((run.job, run.existing), (holder.id(), true));
+    holder.cancel().await.unwrap();
+    let last_run = async || get(place, "keyed").await.last_run;
+    let run = until("the key is free", PATIENCE, last_run, Option::is_some).await;
+    place.until_state(run.unwrap().job, State::Succeeded).await;
+    recurring.remove().await.unwrap();
+    stop(workers).await;
+}
+
+on_each!(whatever_is_done_leaves_an_event: memory, sqlite, postgres);
+
+async fn whatever_is_done_leaves_an_event(place: &Place) {
+    let recurring = place.client.recurring("yearly");
+    let create = recurring.create("0 0 1 1 *", note.enqueue(7));
+    create.by("ada").because("the audit").await.unwrap();
+    let pause = recurring.pause().by("bob").because("the books are closed");
+    pause.await.unwrap();
+    let trigger = recurring.trigger().by("ada").because("the auditor asks");
+    trigger.await.unwrap();
+    recurring.resume().by("bob").await.unwrap();
+    // There is nothing to do: nothing is done.
+    recurring.resume().by("eve").await.unwrap();
+    recurring.remove().by("ada").because("over").await.unwrap();
+    let events = place.client.inspect().control_events(10).await.unwrap();
+    let told: Vec<_> = events
+        .iter()
+        .rev()
+        .map(|it| (&*it.verb, &*it.actor, it.reason.as_deref().unwrap_or("")))
+        .collect();
+    let wanted = [
+        ("create", "ada", "the audit"),
+        ("pause", "bob", "the books are closed"),
+        ("trigger", "ada", "the auditor asks"),
+        ("resume", "bob", ""),
+        ("remove", "ada", "over"),
+    ];
+    assert_eq!(told, wanted);
+    let yearly = |name: &Option<String>| name.as_deref() == Some("yearly");
+    assert!(events.iter().all(|event| yearly(&event.recurring)));
 }
 
 on_each!(a_run_that_has_not_finished_holds_the_next: memory, sqlite, postgres);

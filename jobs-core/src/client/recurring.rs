@@ -24,7 +24,8 @@ const TRIES: usize = 50;
 
 impl Client {
     /// A recurring job, by its id: that of a `#[recurring(..)]`, or one made at run time. Whether there is
-    /// one is not asked.
+    /// one is not asked. What is done to it is kept, with who did it and why
+    /// ([`Inspect::control_events`](crate::storage::Inspect::control_events)).
     ///
     /// ```
     /// # use jobs_core::{client::{Client, Enqueue}, job::Job, storage::MemoryStorage};
@@ -50,6 +51,12 @@ impl Client {
             client: self.clone(),
             id: id.into(),
         }
+    }
+
+    /// What this client does now to what recurs, for a reason of its own.
+    pub(crate) fn deed(&self, reason: &str) -> Deed {
+        let actor = self.0.actor.clone();
+        Deed::new(actor, Some(reason.into()), self.storage().now())
     }
 
     /// Everything that recurs, by id.
@@ -119,10 +126,12 @@ impl Recurring {
     }
 
     /// Runs it once now, paused or not, and leaves its schedule as it is. With [`Overlap::Skip`] nothing is
-    /// run while the run before has not finished, with [`Overlap::Queue`] it runs after that.
+    /// run while the run before has not finished, with [`Overlap::Queue`] it runs after that; nor is anything
+    /// run while another job holds its unique key. The answer says which job runs instead.
     pub fn trigger(&self) -> Trigger {
         Trigger {
             recurring: self.clone(),
+            cause: Cause::default(),
         }
     }
 
@@ -215,6 +224,12 @@ impl Recurring {
         .await
     }
 
+    /// Who does something now, and why.
+    fn deed(&self, cause: Cause) -> Result<Deed> {
+        let (actor, reason) = cause.complete(&self.client)?;
+        Ok(Deed::new(actor, reason, self.client.storage().now()))
+    }
+
     fn log(&self, what: &str, by: &Deed) {
         let (actor, reason) = (&by.actor, by.reason.as_deref());
         info!(recurring = self.id, actor, reason, "recurring job {what}");
@@ -229,6 +244,13 @@ struct Settled {
 }
 
 impl Settled {
+    /// Whether a job of it has a unique key.
+    fn is_unique(&self) -> bool {
+        let jobs = self.change.iter().flat_map(|change| &change.jobs);
+        let mut rules = jobs.filter_map(|job| job.rules.as_ref());
+        rules.any(|rules| rules.unique.is_some())
+    }
+
     /// The recurring job as it is now, or, if it is gone, as it was.
     fn record(self) -> Option<RecurringRecord> {
         let now = self.change.and_then(|change| match self.held {
@@ -375,8 +397,7 @@ impl RecurringDraft {
         check_id(id)?;
         let job = job.map(|job| job(client)).transpose()?;
         job.iter().try_for_each(can_recur)?;
-        let (actor, reason) = cause.complete(client)?;
-        let by = Deed::new(actor, reason, client.storage().now());
+        let by = recurring.deed(cause)?;
         let settled = recurring.change_by(|before| {
             let spec = match (mode, before, &job) {
                 (Mode::Change, None, _) => return Err(Error::UnknownRecurring(id.clone())),
@@ -501,37 +522,53 @@ impl std::fmt::Debug for RecurringDraft {
 #[must_use = "nothing happens before this is awaited"]
 pub struct Trigger {
     recurring: Recurring,
+    cause: Cause,
 }
+
+cause!(Trigger);
 
 /// What became of a trigger.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Triggered {
     /// The job that runs; [`Client::handle`] makes a handle of it.
     pub job: JobId,
-    /// Whether it is the run before, which has not finished, and no other was started.
+    /// Whether no other was started: it is the run before, which has not finished, or holds the unique key.
     pub existing: bool,
 }
 
 impl Trigger {
     async fn carry_out(self) -> Result<Triggered> {
-        let Self { recurring } = self;
-        let storage = recurring.client.storage();
-        let now = storage.now();
+        let Self { recurring, cause } = self;
+        let by = recurring.deed(cause)?;
         let settled = recurring
             .change_known(|before| {
-                let new_id = || JobId::at(now);
-                Ok(Some(RecurringChange::trigger(before, now, new_id)))
+                let new_id = || JobId::at(by.at);
+                Ok(Some(RecurringChange::trigger(before, by.clone(), new_id)))
             })
             .await?;
-        let existing = settled.held;
+        recurring.log("triggered", &by);
+        let (existing, is_unique) = (settled.held, settled.is_unique());
         let run = settled.record().and_then(|record| record.last_run);
-        match run {
-            Some(run) => Ok(Triggered {
-                job: run.job,
-                existing,
-            }),
-            None => Err(Error::UnknownRecurring(recurring.id)),
+        let job = run.map(|run| run.job);
+        match job.ok_or_else(|| Error::UnknownRecurring(recurring.id.clone()))? {
+            job if is_unique && !existing => recurring.what_runs(job).await,
+            job => Ok(Triggered { job, existing }),
         }
+    }
+}
+
+impl Recurring {
+    /// What a trigger came to whose job has a unique key: only the storage knows whether another held it.
+    async fn what_runs(&self, job: JobId) -> Result<Triggered> {
+        let stored = self.client.inspect().job(job).await?.is_some();
+        let holder = match stored {
+            true => None,
+            false => self.get().await?.and_then(|record| record.key_held),
+        };
+        Ok(Triggered {
+            job: holder.map_or(job, |holder| holder.job),
+            existing: holder.is_some(),
+        })
     }
 }
 
@@ -569,8 +606,7 @@ impl PauseRecurring {
             until,
             cause,
         } = self;
-        let (actor, reason) = cause.complete(&recurring.client)?;
-        let by = Deed::new(actor, reason, recurring.client.storage().now());
+        let by = recurring.deed(cause)?;
         let pause =
             |before: &RecurringRecord| Ok(Some(RecurringChange::pause(before, by.clone(), until)));
         let settled = recurring.change_known(pause).await?;
@@ -617,13 +653,12 @@ impl RecurringOperation {
             verb,
             cause,
         } = self;
-        let (actor, reason) = cause.complete(&recurring.client)?;
-        let by = Deed::new(actor, reason, recurring.client.storage().now());
+        let by = recurring.deed(cause)?;
         let settled = recurring
             .change_known(|before| match verb {
-                Verb::Resume => RecurringChange::resume(before, by.at),
-                Verb::Revert => RecurringChange::revert(before, by.at),
-                Verb::Remove => Ok(Some(RecurringChange::remove(before))),
+                Verb::Resume => RecurringChange::resume(before, by.clone()),
+                Verb::Revert => RecurringChange::revert(before, by.clone()),
+                Verb::Remove => Ok(Some(RecurringChange::remove(before, by.clone()))),
             })
             .await?;
         if settled.change.is_some() {

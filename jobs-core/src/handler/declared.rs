@@ -145,7 +145,8 @@ impl PruneRecurring {
         let all = self.client.all_recurring().await?;
         let mut removed = Vec::new();
         for record in undeclared(all.iter(), &entries, self.all_kinds) {
-            let change = RecurringChange::remove(record);
+            let by = self.client.deed("no code declares it");
+            let change = RecurringChange::remove(record, by);
             let answer = self.client.storage().change_recurring(vec![change]).await?;
             // What somebody is changing at this moment is somebody's; the next call looks again.
             if answer == [Changed::Done] {

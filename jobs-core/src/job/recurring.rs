@@ -235,13 +235,13 @@ pub struct RecurringPause {
     pub until: Option<DateTime<Utc>>,
 }
 
-/// A run of a recurring job.
+/// An occurrence of a recurring job, and a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct RecurringRun {
-    /// For which occurrence.
+    /// Which occurrence.
     pub at: DateTime<Utc>,
-    /// The job.
+    /// The job that is its run, or kept it from having one.
     pub job: JobId,
 }
 
@@ -269,9 +269,15 @@ pub struct RecurringRecord {
     /// Its last run, by its schedule or triggered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_run: Option<RecurringRun>,
-    /// The last occurrence that was passed over: missed, or the run before had not finished.
+    /// The last occurrence that was passed over: missed, or the run before had not finished, or another
+    /// job held its unique key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub skipped: Option<DateTime<Utc>>,
+    /// The last occurrence for which no job was stored because another held its unique key, and that
+    /// job. What it is by then depends on [`OnConflict`](super::OnConflict): it may have taken the
+    /// arguments of the one that was not stored.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key_held: Option<RecurringRun>,
     /// When it was made.
     pub created_at: DateTime<Utc>,
 }

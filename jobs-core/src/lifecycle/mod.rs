@@ -11,7 +11,7 @@ mod transition;
 
 pub use decide::{RetryPolicy, Standing, decide, in_words};
 pub use outcome::{Advice, Failure, Outcome, Success};
-pub use recurring::{Hold, RecurringChange};
+pub use recurring::{Hold, RecurringChange, RecurringEvent, RecurringVerb};
 pub use transition::Transition;
 
 /// A job whose worker died this often while running it is Failed: it may be what kills them.

@@ -6,15 +6,19 @@
 //! lets one through, and for the others the version has moved on. Whoever is killed before that has
 //! done nothing, and whoever is killed after it has done everything.
 
+mod event;
+
 use chrono::{DateTime, Utc};
 use jobs_cron::Misfire;
 use uuid::Uuid;
 
 use crate::error::Result;
 use crate::job::{
-    Condition, Deed, JobId, NewJob, Occurrence, Origin, Overlap, Parent, ParentId, RecurringPause,
-    RecurringRecord, RecurringRun, RecurringSpec, Rules,
+    Condition, Deed, JobId, NewJob, Occurrence, OnConflict, Origin, Overlap, Parent, ParentId,
+    RecurringPause, RecurringRecord, RecurringRun, RecurringSpec, Rules,
 };
+
+pub use event::{RecurringEvent, RecurringVerb};
 
 /// A change of one recurring job, to be carried out if it is still as it was.
 #[derive(Clone, Debug)]
@@ -30,6 +34,10 @@ pub struct RecurringChange {
     pub jobs: Vec<NewJob>,
     /// What happens instead while an earlier run has not finished.
     pub hold: Option<Box<Hold>>,
+    /// Which operator's doing it is; none is that of a scheduler, or of a declaration in code.
+    pub event: Option<Box<RecurringEvent>>,
+    /// The run before.
+    last_run: Option<RecurringRun>,
 }
 
 /// What happens instead of a change while a job is known and not final: no jobs are stored.
@@ -52,7 +60,15 @@ impl RecurringChange {
             to: Some(to),
             jobs: Vec::new(),
             hold: None,
+            event: None,
+            last_run: before.and_then(|record| record.last_run),
         }
+    }
+
+    /// The same, as an operator's doing.
+    fn done(self, verb: RecurringVerb, by: Deed) -> Self {
+        let event = RecurringEvent::of(verb, by);
+        Self { event, ..self }
     }
 
     /// A recurring job that is made at run time. It fires from now on.
@@ -62,8 +78,8 @@ impl RecurringChange {
     /// If its schedule cannot be read.
     pub fn create(id: &str, spec: RecurringSpec, by: Deed) -> Result<Self> {
         let now = by.at;
-        let record = new_record(id, spec, Origin::RunTime { by }, now)?;
-        Ok(Self::of(None, record))
+        let record = new_record(id, spec, Origin::RunTime { by: by.clone() }, now)?;
+        Ok(Self::of(None, record).done(RecurringVerb::Create, by))
     }
 
     /// What code declares, if that changes anything. What was edited at run time stays as it is.
@@ -102,7 +118,7 @@ impl RecurringChange {
     /// If its schedule cannot be read.
     pub fn edit(before: &RecurringRecord, spec: RecurringSpec, by: Deed) -> Result<Self> {
         let mut record = before.clone();
-        let now = by.at;
+        let (now, deed) = (by.at, by.clone());
         record.origin = match record.origin {
             Origin::Code => Origin::Edited {
                 declared: Box::new(before.spec.clone()),
@@ -112,7 +128,7 @@ impl RecurringChange {
             Origin::RunTime { .. } => Origin::RunTime { by },
         };
         take(&mut record, spec, now)?;
-        Ok(Self::of(Some(before), record))
+        Ok(Self::of(Some(before), record).done(RecurringVerb::Change, deed))
     }
 
     /// What code declares instead of what somebody made of it; `None` if nobody did, or if no code
@@ -121,22 +137,28 @@ impl RecurringChange {
     /// # Errors
     ///
     /// If the declared schedule cannot be read.
-    pub fn revert(before: &RecurringRecord, now: DateTime<Utc>) -> Result<Option<Self>> {
+    pub fn revert(before: &RecurringRecord, by: Deed) -> Result<Option<Self>> {
         let Origin::Edited { declared, .. } = &before.origin else {
             return Ok(None);
         };
         let mut record = before.clone();
         record.origin = Origin::Code;
-        take(&mut record, (**declared).clone(), now)?;
-        Ok(Some(Self::of(Some(before), record)))
+        take(&mut record, (**declared).clone(), by.at)?;
+        let change = Self::of(Some(before), record);
+        Ok(Some(change.done(RecurringVerb::Revert, by)))
     }
 
     /// No more runs by its schedule until it is resumed, or until a given time. Pausing what is paused
     /// replaces who, why and until when.
     pub fn pause(before: &RecurringRecord, by: Deed, until: Option<DateTime<Utc>>) -> Self {
         let mut record = before.clone();
+        let by_whom = by.clone();
         record.pause = Some(RecurringPause { by, until });
-        Self::of(Some(before), record)
+        let mut change = Self::of(Some(before), record).done(RecurringVerb::Pause, by_whom);
+        if let Some(event) = &mut change.event {
+            event.until = until;
+        }
+        change
     }
 
     /// Runs by its schedule again; `None` if it is not paused. What was missed meanwhile does not run,
@@ -145,35 +167,30 @@ impl RecurringChange {
     /// # Errors
     ///
     /// If its schedule cannot be read.
-    pub fn resume(before: &RecurringRecord, now: DateTime<Utc>) -> Result<Option<Self>> {
+    pub fn resume(before: &RecurringRecord, by: Deed) -> Result<Option<Self>> {
         if before.pause.is_none() {
             return Ok(None);
         }
         let mut record = before.clone();
-        go_on(&mut record, now)?;
-        Ok(Some(Self::of(Some(before), record)))
+        go_on(&mut record, by.at)?;
+        let change = Self::of(Some(before), record);
+        Ok(Some(change.done(RecurringVerb::Resume, by)))
     }
 
     /// It is gone. Its runs stay.
-    pub fn remove(before: &RecurringRecord) -> Self {
-        Self {
-            id: before.id.clone(),
-            from: Some(before.version),
+    pub fn remove(before: &RecurringRecord, by: Deed) -> Self {
+        let change = Self {
             to: None,
-            jobs: Vec::new(),
-            hold: None,
-        }
+            ..Self::of(Some(before), before.clone())
+        };
+        change.done(RecurringVerb::Remove, by)
     }
 
     /// One run now, paused or not; the schedule stays as it is. Its [`Overlap`] is heeded.
-    pub fn trigger(
-        before: &RecurringRecord,
-        now: DateTime<Utc>,
-        new_id: impl FnMut() -> JobId,
-    ) -> Self {
-        let mut occurrence = Occurrence::new(before.id.clone(), now);
+    pub fn trigger(before: &RecurringRecord, by: Deed, new_id: impl FnMut() -> JobId) -> Self {
+        let mut occurrence = Occurrence::new(before.id.clone(), by.at);
         occurrence.triggered = true;
-        Self::run(before, before.clone(), vec![occurrence], new_id)
+        Self::run(before, before.clone(), vec![occurrence], new_id).done(RecurringVerb::Trigger, by)
     }
 
     /// What a scheduler does with it now; `None` if nothing is due.
@@ -203,7 +220,43 @@ impl RecurringChange {
         }
         let occurrence = |at: &DateTime<Utc>| Occurrence::new(before.id.clone(), *at);
         let occurrences = due.run.iter().map(occurrence).collect();
-        Ok(Some(Self::run(before, record, occurrences, new_id)))
+        let mut change = Self::run(before, record, occurrences, new_id);
+        change.refuse_nothing();
+        Ok(Some(change))
+    }
+
+    /// Nobody is there to be told that another job holds the unique key: instead of refusing the whole
+    /// change, and the same again at the next try, such an occurrence is passed over.
+    fn refuse_nothing(&mut self) {
+        let rules = self.jobs.iter_mut().filter_map(|job| job.rules.as_mut());
+        for unique in rules.filter_map(|rules| rules.unique.as_mut()) {
+            if unique.on_conflict == OnConflict::Error {
+                unique.on_conflict = OnConflict::Skip;
+            }
+        }
+    }
+
+    /// What it becomes when jobs of it are not stored, because others hold their unique keys; `holder` says
+    /// who, for such a job. `None`: all were stored.
+    pub fn without(&self, holder: impl Fn(JobId) -> Option<JobId>) -> Option<RecurringRecord> {
+        let mut record = self.to.clone()?;
+        record.last_run = self.last_run;
+        let mut all = true;
+        for job in &self.jobs {
+            let Some(Occurrence { at, triggered, .. }) = job.options.occurrence else {
+                continue;
+            };
+            let Some(holder) = holder(job.id) else {
+                record.last_run = Some(RecurringRun { at, job: job.id });
+                continue;
+            };
+            all = false;
+            record.key_held = Some(RecurringRun { at, job: holder });
+            if !triggered {
+                record.skipped = record.skipped.max(Some(at));
+            }
+        }
+        (!all).then_some(record)
     }
 
     /// The jobs of these occurrences, and the record as it is then.
@@ -292,6 +345,7 @@ fn new_record(
         next,
         last_run: None,
         skipped: None,
+        key_held: None,
         created_at: now,
     })
 }

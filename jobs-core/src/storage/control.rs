@@ -39,6 +39,9 @@ impl Scope {
         Ok(Self::Kind(kind))
     }
 
+    /// The word in the place of a scope for events of recurring jobs, whose id is the name.
+    pub const RECURRING: &'static str = "recurring";
+
     /// As storages write it: `queue` or `kind`, and the name or pattern.
     pub fn as_parts(&self) -> (&'static str, &str) {
         match self {
@@ -172,15 +175,18 @@ pub struct Controls {
     pub order: Option<OrderRecord>,
 }
 
-/// Something that all workers were told.
+/// Something that all workers were told, or that was done to a recurring job.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ControlEvent {
     /// When.
     pub at: DateTime<Utc>,
-    /// What was done: `pause`, `resume`, `order`.
+    /// What was done: `pause`, `resume`, `order`; to a recurring job, the word of a
+    /// [`RecurringVerb`](crate::lifecycle::RecurringVerb).
     pub verb: String,
-    /// What was paused or resumed.
+    /// The queues or the kind that was paused or resumed.
     pub scope: Option<Scope>,
+    /// The recurring job to which it was done.
+    pub recurring: Option<String>,
     /// Until when it was paused, if an end was given.
     pub until: Option<DateTime<Utc>>,
     /// The order that was set; `None` for a pause or resume, and if it was taken back.

@@ -51,7 +51,9 @@ pub use inspect::{
 pub use limit::{LimitRecord, Start};
 pub use memory::MemoryStorage;
 pub(crate) use observed::RETRY_FOR;
-pub use recurring::{Changed, Judgement, RecurringDue, RecurringRequest, judge, read_recurring};
+pub use recurring::{
+    Changed, Judgement, RecurringDue, RecurringRequest, judge, read_recurring, stand_ins,
+};
 pub use request::{
     Answer, Beat, ClaimRequest, Claimed, ClaimedJob, Command, Flush, HandedOver, Inserted, Orders,
     Presence, QueueShare, Refusal, Refused, RescueRequest, Rescued, Retention, Settlement, Verb,
@@ -275,6 +277,11 @@ pub trait Storage: Inspect + Any + Send + Sync + 'static {
     /// A change that [holds](crate::lifecycle::Hold) for a job that is stored and not final stores what it
     /// says for that, and no job. In which place that job is does not matter: it may run, wait for its
     /// turn, for other jobs or for a limit.
+    ///
+    /// Jobs whose unique keys others hold are not stored; then the record is written as
+    /// [`Judgement::rewrite`] says. A change that is made, or held, and has an
+    /// [event](RecurringChange::event) leaves that too, among the
+    /// [`control_events`](Inspect::control_events), in the same step.
     async fn change_recurring(&self, changes: &[RecurringChange]) -> Result<Vec<Changed>>;
 
     /// Folds counters and does what else must happen every second. Cheap when there is nothing to do.

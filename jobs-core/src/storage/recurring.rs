@@ -1,13 +1,14 @@
 //! Recurring jobs, as a storage sees them: records that it compares and sets, and looks up by the time
 //! at which somebody has to look at them. What they mean is none of its business.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use tracing::warn;
 use uuid::Uuid;
 
-use super::StorageHandle;
+use super::{Inserted, StorageHandle};
 use crate::error::{Error, Result};
 use crate::job::{JobId, NewJob, RecurringRecord};
 use crate::lifecycle::RecurringChange;
@@ -103,6 +104,28 @@ pub fn judge(
             write: Some(change.to.as_ref()),
             jobs: &change.jobs,
         },
+    }
+}
+
+/// For which of these jobs others stand, by the answers to their insert: those hold their unique keys.
+pub fn stand_ins(jobs: &[NewJob], answers: &[Inserted]) -> HashMap<JobId, JobId> {
+    let both = jobs.iter().zip(answers);
+    both.filter(|(job, answer)| job.id != answer.id)
+        .map(|(job, answer)| (job.id, answer.id))
+        .collect()
+}
+
+impl Judgement<'_> {
+    /// What is written in place of the changed record when others [stand for](stand_ins) some of its jobs.
+    pub fn rewrite(
+        &self,
+        change: &RecurringChange,
+        others: &HashMap<JobId, JobId>,
+    ) -> Option<RecurringRecord> {
+        if others.is_empty() || self.jobs.is_empty() {
+            return None;
+        }
+        change.without(|job| others.get(&job).copied())
     }
 }
 

@@ -131,7 +131,7 @@ create table jobs_control (
     primary key (scope, name)
 ) strict, without rowid;
 
--- What they were told, and by whom.
+-- What they were told, and what was done to recurring jobs (scope `recurring`, name its id), and by whom.
 create table jobs_control_event (
     seq     integer primary key,
     at      integer not null,

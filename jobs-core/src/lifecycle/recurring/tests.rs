@@ -90,11 +90,15 @@ fn what_was_edited_stays_and_is_shown_as_such() {
         (&*declared.timing.schedule, &*by.actor),
         ("0 4 * * *", "ada")
     );
-    let now = utc("2026-11-20T15:00:00Z");
-    let reverted = made(RecurringChange::revert(&redeployed, now).unwrap().unwrap());
+    let now = || super::tests::by("2026-11-20T15:00:00Z");
+    let reverted = made(
+        RecurringChange::revert(&redeployed, now())
+            .unwrap()
+            .unwrap(),
+    );
     assert_eq!(reverted.spec.timing.schedule, "0 4 * * *");
     assert!(matches!(reverted.origin, Origin::Code));
-    assert!(RecurringChange::revert(&reverted, now).unwrap().is_none());
+    assert!(RecurringChange::revert(&reverted, now()).unwrap().is_none());
 }
 
 #[test]
@@ -126,14 +130,14 @@ fn resuming_does_not_fire_what_was_missed_unless_all_of_it_is_to_run() {
             None,
         ));
         assert!(fired(&paused, "2026-11-22T12:00:00Z").is_none());
-        let now = utc("2026-11-22T12:00:00Z");
-        let resumed = made(RecurringChange::resume(&paused, now).unwrap().unwrap());
+        let now = || by("2026-11-22T12:00:00Z");
+        let resumed = made(RecurringChange::resume(&paused, now()).unwrap().unwrap());
         let change = fired(&resumed, "2026-11-22T12:00:01Z");
         let runs = change.as_ref().map(occurrences).unwrap_or_default();
         assert_eq!(runs, wanted, "{misfire:?}");
         let after = change.map_or(resumed, made);
         assert_eq!(after.next, Some(utc("2026-11-23T03:00:00Z")));
-        assert!(RecurringChange::resume(&after, now).unwrap().is_none());
+        assert!(RecurringChange::resume(&after, now()).unwrap().is_none());
     }
 }
 
@@ -162,7 +166,7 @@ fn a_trigger_leaves_the_schedule_as_it_was_and_works_while_paused() {
     ));
     for before in [&record, &paused] {
         let now = utc("2026-11-20T14:00:00Z");
-        let change = RecurringChange::trigger(before, now, JobId::new);
+        let change = RecurringChange::trigger(before, by("2026-11-20T14:00:00Z"), JobId::new);
         let occurrence = change.jobs[0].options.occurrence.clone().unwrap();
         assert_eq!((occurrence.at, occurrence.triggered), (now, true));
         assert_eq!(change.jobs[0].due, Due::Now);

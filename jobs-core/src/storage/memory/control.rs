@@ -6,6 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::tables::{Job, Tables};
 use crate::job::QueuePattern;
+use crate::lifecycle::RecurringEvent;
 use crate::storage::{
     Control, ControlEvent, ControlVerb, Controls, OrderRecord, Pause, PauseRecord, Scope,
 };
@@ -95,6 +96,20 @@ impl Told {
         self.events.iter().rev().take(limit).cloned().collect()
     }
 
+    /// Notes what an operator did to a recurring job.
+    pub(super) fn note(&mut self, id: &str, event: &RecurringEvent, now: DateTime<Utc>) {
+        self.events.push_back(ControlEvent {
+            at: now,
+            verb: event.verb.as_str().into(),
+            scope: None,
+            recurring: Some(id.into()),
+            until: event.until,
+            order: None,
+            actor: event.by.actor.clone(),
+            reason: event.by.reason.clone(),
+        });
+    }
+
     pub(super) fn forget(&mut self, now: DateTime<Utc>) {
         self.pauses
             .retain(|_, pause| pause.until.is_none_or(|end| end > now));
@@ -108,6 +123,7 @@ impl Told {
             at: now,
             verb: control.verb.as_str().into(),
             scope: control.verb.scope().cloned(),
+            recurring: None,
             until: None,
             order: None,
             actor: actor.clone(),

@@ -8,7 +8,7 @@ use super::tables::{Place, Tables};
 use crate::error::Result;
 use crate::job::{JobId, RecurringRecord};
 use crate::lifecycle::RecurringChange;
-use crate::storage::{Changed, RecurringDue, RecurringRequest, judge};
+use crate::storage::{Changed, RecurringDue, RecurringRequest, judge, stand_ins};
 
 /// What recurs, by id and by when it has to be looked at.
 #[derive(Debug, Default)]
@@ -90,10 +90,16 @@ impl Tables {
             .flat_map(|judgement| judgement.jobs)
             .cloned()
             .collect();
-        self.insert(&jobs, now)?;
+        let others = stand_ins(&jobs, &self.insert(&jobs, now)?);
         for (change, judgement) in changes.iter().zip(&judged) {
-            if let Some(record) = judgement.write {
-                self.recurrings.put(&change.id, record);
+            let Some(record) = judgement.write else {
+                continue;
+            };
+            let rewritten = judgement.rewrite(change, &others);
+            self.recurrings
+                .put(&change.id, rewritten.as_ref().or(record));
+            if let Some(event) = &change.event {
+                self.told.note(&change.id, event, now);
             }
         }
         Ok(judged.iter().map(|judgement| judgement.answer).collect())

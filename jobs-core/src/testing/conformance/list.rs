@@ -287,6 +287,17 @@ macro_rules! __conformance_list {
                 a_run_may_be_for_later
                 a_thousand_are_fired_in_two_steps
             }
+            recurring_keys {
+                an_occurrence_whose_key_is_held_is_passed_over
+                whatever_becomes_of_a_conflict
+                of_several_at_once_the_first_has_the_key
+                a_trigger_may_be_refused
+            }
+            recurring_events {
+                each_verb_leaves_one
+                what_is_not_done_leaves_none
+                schedulers_and_code_leave_none
+            }
             unique {
                 a_key_is_held_by_one
                 a_repeat_is_no_conflict

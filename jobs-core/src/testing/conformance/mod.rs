@@ -42,6 +42,8 @@ pub mod parents;
 pub mod race;
 pub mod rates;
 pub mod recurring;
+pub mod recurring_events;
+pub mod recurring_keys;
 pub mod rescue;
 pub mod retain;
 pub mod retire;

@@ -14,7 +14,7 @@ use crate::job::{
 use crate::lifecycle::RecurringChange;
 use crate::storage::{Changed, JobFilter, RecurringDue, RecurringRequest, StorageHandle, Verb};
 
-fn spec(schedule: &str) -> RecurringSpec {
+pub(super) fn spec(schedule: &str) -> RecurringSpec {
     let mut work = job("recurs");
     work.args = r#"{"text":"Ärger \"\\ 🦀","number":0.1}"#.into();
     work.options.tags = vec!["vip".into()];
@@ -22,7 +22,7 @@ fn spec(schedule: &str) -> RecurringSpec {
 }
 
 /// One that an hour ago was made to run each minute: an occurrence is due.
-fn overdue(storage: &StorageHandle, id: &str, spec: RecurringSpec) -> RecurringChange {
+pub(super) fn overdue(storage: &StorageHandle, id: &str, spec: RecurringSpec) -> RecurringChange {
     made(id, spec, storage.now() - TimeDelta::hours(1))
 }
 
@@ -31,49 +31,57 @@ fn dormant(storage: &StorageHandle, id: &str) -> RecurringChange {
     made(id, spec("0 0 1 1 *"), storage.now() + TimeDelta::days(2))
 }
 
-fn made(id: &str, spec: RecurringSpec, at: DateTime<Utc>) -> RecurringChange {
+pub(super) fn made(id: &str, spec: RecurringSpec, at: DateTime<Utc>) -> RecurringChange {
     RecurringChange::create(id, spec, Deed::new("ada", None, at)).expect("a schedule")
 }
 
-async fn change(storage: &StorageHandle, change: RecurringChange) -> Changed {
+pub(super) async fn change(storage: &StorageHandle, change: RecurringChange) -> Changed {
     change_all(storage, vec![change]).await[0]
 }
 
-async fn change_all(storage: &StorageHandle, changes: Vec<RecurringChange>) -> Vec<Changed> {
+pub(super) async fn change_all(
+    storage: &StorageHandle,
+    changes: Vec<RecurringChange>,
+) -> Vec<Changed> {
     let n = changes.len();
     let answers = storage.change_recurring(changes).await.expect("change");
     assert_eq!(answers.len(), n, "one answer for each change");
     answers
 }
 
-async fn get(storage: &StorageHandle, id: &str) -> Option<RecurringRecord> {
+pub(super) async fn get(storage: &StorageHandle, id: &str) -> Option<RecurringRecord> {
     storage.recurring(id).await.expect("recurring")
 }
 
-async fn known(storage: &StorageHandle, id: &str) -> RecurringRecord {
+pub(super) async fn known(storage: &StorageHandle, id: &str) -> RecurringRecord {
     let found = get(storage, id).await;
     found.unwrap_or_else(|| panic!("recurring job {id} is gone"))
 }
 
+/// In whose name things are done here.
+pub(super) fn ada(storage: &StorageHandle) -> Deed {
+    Deed::new("ada", Some("to see".into()), storage.now())
+}
+
 /// Stores one that is due, and answers it.
-async fn put(storage: &StorageHandle, id: &str, spec: RecurringSpec) -> RecurringRecord {
+pub(super) async fn put(storage: &StorageHandle, id: &str, spec: RecurringSpec) -> RecurringRecord {
     let made = overdue(storage, id, spec);
     assert_eq!(change(storage, made).await, Changed::Done);
     known(storage, id).await
 }
 
-fn fire(storage: &StorageHandle, record: &RecurringRecord) -> RecurringChange {
+pub(super) fn fire(storage: &StorageHandle, record: &RecurringRecord) -> RecurringChange {
     let now = storage.now();
     let change = RecurringChange::fire(record, now, || JobId::at(now));
     change.expect("a schedule").expect("it is due")
 }
 
-fn trigger(storage: &StorageHandle, record: &RecurringRecord) -> RecurringChange {
+pub(super) fn trigger(storage: &StorageHandle, record: &RecurringRecord) -> RecurringChange {
     let now = storage.now();
-    RecurringChange::trigger(record, now, || JobId::at(now))
+    RecurringChange::trigger(record, ada(storage), || JobId::at(now))
 }
 
-fn text(record: &RecurringRecord) -> String {
+pub(super) fn text(record: &RecurringRecord) -> String {
     serde_json::to_string(record).expect("JSON")
 }
 
@@ -81,7 +89,7 @@ async fn due(storage: &StorageHandle, kinds: &[&str], limit: usize) -> Recurring
     due_after(storage, kinds, None, limit).await
 }
 
-async fn due_after(
+pub(super) async fn due_after(
     storage: &StorageHandle,
     kinds: &[&str],
     after: Option<(DateTime<Utc>, String)>,
@@ -100,7 +108,7 @@ fn names(records: &[RecurringRecord]) -> Vec<&str> {
 }
 
 /// How many jobs there are in the queue of what recurs.
-async fn runs(storage: &StorageHandle) -> usize {
+pub(super) async fn runs(storage: &StorageHandle) -> usize {
     let filter = JobFilter {
         queue: Some("recurs".into()),
         limit: 1_000,
@@ -211,10 +219,10 @@ pub async fn a_stale_change_is_not_made(storage: StorageHandle) {
     assert_eq!(runs(&storage).await, 1);
     let again = overdue(&storage, "a", spec("* * * * *"));
     assert_eq!(change(&storage, again).await, Changed::Stale);
-    let removed = RecurringChange::remove(&before);
+    let removed = RecurringChange::remove(&before, ada(&storage));
     assert_eq!(change(&storage, removed).await, Changed::Stale);
     let other = put(&storage, "b", spec("* * * * *")).await;
-    let gone = RecurringChange::remove(&other);
+    let gone = RecurringChange::remove(&other, ada(&storage));
     assert_eq!(change(&storage, gone).await, Changed::Done);
     let late = fire(&storage, &other);
     assert_eq!(change(&storage, late).await, Changed::Stale);
@@ -234,7 +242,7 @@ pub async fn a_repeated_change_is_made_once(storage: StorageHandle) {
         assert_eq!(change(&storage, fired.clone()).await, Changed::Done);
     }
     assert_eq!(runs(&storage).await, 1);
-    let removed = RecurringChange::remove(&known(&storage, "a").await);
+    let removed = RecurringChange::remove(&known(&storage, "a").await, ada(&storage));
     for _ in 0..2 {
         assert_eq!(change(&storage, removed.clone()).await, Changed::Done);
     }
