@@ -298,6 +298,9 @@ macro_rules! __conformance_list {
                 what_is_not_done_leaves_none
                 schedulers_and_code_leave_none
             }
+            recurring_year {
+                a_year_of_schedules_fires_what_they_say
+            }
             unique {
                 a_key_is_held_by_one
                 a_repeat_is_no_conflict
