@@ -280,12 +280,14 @@ macro_rules! __conformance_list {
                 a_request_makes_what_it_can
                 many_schedulers_fire_once
                 an_error_changes_nothing
+                a_run_may_be_for_later
+                a_thousand_are_fired_in_two_steps
+            }
+            recurring_overlap {
                 a_queued_run_waits_for_the_one_before
                 a_run_holds_the_next_wherever_it_is
                 what_is_final_holds_nothing
                 a_held_occurrence_is_passed_over
-                a_run_may_be_for_later
-                a_thousand_are_fired_in_two_steps
             }
             recurring_keys {
                 an_occurrence_whose_key_is_held_is_passed_over

@@ -44,6 +44,7 @@ pub mod rates;
 pub mod recurring;
 pub mod recurring_events;
 pub mod recurring_keys;
+pub mod recurring_overlap;
 pub mod recurring_year;
 pub mod rescue;
 pub mod retain;
