@@ -1,7 +1,10 @@
 //! What the driver says, in the words of the seam.
 
+use std::fmt;
+
 use jobs_core::Error;
 use sqlx::error::DatabaseError;
+use sqlx::postgres::PgDatabaseError;
 
 /// Turns a driver's error into ours. `doing` says what was tried.
 pub(crate) fn translate(doing: &str, error: sqlx::Error) -> Error {
@@ -19,17 +22,69 @@ pub(crate) fn translate(doing: &str, error: sqlx::Error) -> Error {
         | E::PoolClosed
         | E::WorkerCrashed => Error::Unavailable {
             doing,
-            source: Box::new(error),
+            source: Cause::new(error),
         },
         _ => Error::Storage {
             doing,
-            source: Box::new(error),
+            source: Cause::new(error),
         },
     }
 }
 
+/// A driver's error as the source of ours: of what the server said its message, and the advice that belongs to it. The driver
+/// adds a line of the server's own source, and as the next source all that once more with the functions that the error came
+/// through: who reads it takes that for a place in his program. It is logged.
+struct Cause(sqlx::Error);
+
+impl Cause {
+    fn new(error: sqlx::Error) -> Box<Self> {
+        if let Some(said) = said(&error) {
+            tracing::debug!(
+                code = said.code(),
+                detail = said.detail(),
+                context = said.r#where(),
+                "PostgreSQL: {}",
+                said.message()
+            );
+        }
+        Box::new(Self(error))
+    }
+}
+
+fn said(error: &sqlx::Error) -> Option<&PgDatabaseError> {
+    error.as_database_error()?.try_downcast_ref()
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some(said) = said(&self.0) else {
+            return self.0.fmt(f);
+        };
+        f.write_str(said.message())?;
+        said.hint().map_or(Ok(()), |hint| write!(f, " ({hint})"))
+    }
+}
+
+impl fmt::Debug for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match said(&self.0) {
+            Some(said) => write!(f, "{:?} (SQLSTATE {})", said.message(), said.code()),
+            None => self.0.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for Cause {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match said(&self.0) {
+            Some(_) => None,
+            None => self.0.source(),
+        }
+    }
+}
+
 fn from_code(code: &str, doing: String, error: sqlx::Error) -> Error {
-    let source = Box::new(error);
+    let source = Cause::new(error);
     match code {
         // Shutting down, starting up, too many connections, a standby that was the primary, a
         // session that was ended.

@@ -3,6 +3,7 @@
 
 mod floors;
 mod flow;
+mod messages;
 mod plans;
 mod race;
 mod retention;
