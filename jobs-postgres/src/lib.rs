@@ -21,6 +21,7 @@
 
 mod batch;
 mod builder;
+mod care;
 mod claim;
 mod command;
 mod control;

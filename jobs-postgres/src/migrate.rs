@@ -14,7 +14,7 @@ use crate::schema::Schema;
 use crate::store::{MINUTES, Store};
 
 /// Every migration there is; its version is its place, counted from 1.
-const MIGRATIONS: [(&str, &str); 11] = [
+const MIGRATIONS: [(&str, &str); 12] = [
     ("0001_tables", include_str!("migrations/0001_tables.sql")),
     ("0002_upkeep", include_str!("migrations/0002_upkeep.sql")),
     (
@@ -38,6 +38,7 @@ const MIGRATIONS: [(&str, &str); 11] = [
         include_str!("migrations/0010_recurring.sql"),
     ),
     ("0011_limits", include_str!("migrations/0011_limits.sql")),
+    ("0012_care", include_str!("migrations/0012_care.sql")),
 ];
 
 /// The version of the tables that this code works with.

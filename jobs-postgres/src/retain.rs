@@ -67,6 +67,7 @@ pub(crate) async fn retain(store: &Store, retention: &Retention) -> Result<u64> 
         until,
     )
     .await?;
+    crate::care::care(store, &crate::care::Pace::default()).await?;
     store.kick();
     Ok(gone)
 }

@@ -88,10 +88,12 @@ macro_rules! statements {
 statements! {
     abandon
     admit
+    adopt_claims
     attempts
     awaited
     batch
     beat
+    begin_care
     cancel_batch
     cancelled_batches
     cancelled_members
@@ -131,11 +133,13 @@ statements! {
     lanes_in_use
     limit_queue
     limits
+    look_for_lost
     make_day
     next_due
     notify
     presences
     queues
+    recover
     recurring
     recurring_due
     recurring_events

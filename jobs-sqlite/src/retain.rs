@@ -2,6 +2,10 @@
 //!
 //! They are looked for on a connection that only reads and removed a handful at a time, so that others get
 //! their turn. A kill in between leaves the rest for the next time.
+//!
+//! Waiting jobs that are in no place are not looked for, as there can be none: there is one writer at a time, each verb is
+//! one transaction of it, a body is stored with its ticket by one statement, and a claim ends only together with the moves of
+//! its jobs or by a statement that sees that none of them is held under it (`claim_close`).
 
 use std::time::Duration;
 

@@ -167,7 +167,8 @@ pub struct EventRecord {
     pub job: JobId,
     /// When.
     pub at: DateTime<Utc>,
-    /// What was done: `delete`, `requeue`, `run_now`, `reschedule`.
+    /// What was done: `delete`, `requeue`, `run_now`, `reschedule`; by the storage itself: `recover`, for a
+    /// waiting job that was in no place.
     pub verb: String,
     /// Who did it.
     pub actor: String,
