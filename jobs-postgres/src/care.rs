@@ -1,4 +1,5 @@
-//! What nobody asks for and somebody has to see to: jobs that are in no place, and claims of workers that nobody knows.
+//! What nobody asks for and somebody has to see to: jobs that are in no place, claims of workers that nobody knows, rows
+//! that count no more.
 //!
 //! Every worker comes by every few minutes; the database says whether it is time, so that it costs the same however many
 //! workers there are. Each statement is a small piece of it, done whole or not at all: a kill leaves the rest to whoever comes
@@ -51,7 +52,7 @@ impl Default for Pace {
     }
 }
 
-/// How many lost jobs get a ticket in one pass.
+/// How many lost jobs get a ticket in one pass, and how many rows of a kind one statement removes.
 const CHUNK: i32 = 1_000;
 
 /// Does what is due, if anything is.
@@ -66,6 +67,7 @@ pub(crate) async fn care(store: &Store, pace: &Pace) -> Result<()> {
     if due.get("due") {
         recover(store, pace).await?;
         look(store, pace).await?;
+        sweep(store, pace).await?;
     }
     Ok(())
 }
@@ -116,6 +118,17 @@ async fn look(store: &Store, pace: &Pace) -> Result<()> {
         let statement = statement.bind(pace.round.as_secs_f64());
         let row = store.row("look for lost jobs", statement).await?;
         if row.get::<i64, _>("looked") < i64::from(pace.piece) || Instant::now() >= until {
+            return Ok(());
+        }
+    }
+}
+
+async fn sweep(store: &Store, pace: &Pace) -> Result<()> {
+    let until = Instant::now() + pace.budget;
+    loop {
+        let statement = store.statement(&store.sql.sweep).bind(CHUNK);
+        let row = store.row("remove what counts no more", statement).await?;
+        if row.get::<i64, _>("gone") < i64::from(CHUNK) || Instant::now() >= until {
             return Ok(());
         }
     }

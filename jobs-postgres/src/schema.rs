@@ -162,6 +162,7 @@ statements! {
     start
     stats
     suspect
+    sweep
     tidy
     unlimit
     upkeep

@@ -98,6 +98,8 @@ queries! {
     block_move
     block_reason
     bucket
+    bucket_forget
+    bucket_full
     bucket_set
     bury
     claim_close

@@ -148,20 +148,25 @@ impl SqliteStorage {
         }
     }
 
-    /// Forgets starts that count for no limit any more.
+    /// Forgets starts and tokens that count for no limit any more, a handful at a time.
     async fn forget_starts(&self, now: i64) -> fault::Result<()> {
-        let work = self.0.writer.run(
-            Durability::Process,
-            move |tx, queries| {
-                Box::pin(async move {
-                    let mut step = Step::new(tx, queries, now);
-                    step.forget_old_starts().await?;
-                    step.finish().await
-                })
-            },
-            |_| {},
-        );
-        work.await.map(drop)
+        loop {
+            let work = self.0.writer.run(
+                Durability::Process,
+                move |tx, queries| {
+                    Box::pin(async move {
+                        let mut step = Step::new(tx, queries, now);
+                        let gone = step.forget_old_starts(HANDFUL as i64).await?;
+                        step.finish().await?;
+                        Ok(gone)
+                    })
+                },
+                |_| {},
+            );
+            if work.await? < HANDFUL as u64 {
+                return Ok(());
+            }
+        }
     }
 
     /// Forgets counters and what workers were told that are too old, pauses that have ended, and workers that

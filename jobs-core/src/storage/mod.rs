@@ -295,8 +295,9 @@ pub trait Storage: Inspect + Any + Send + Sync + 'static {
     async fn tick(&self) -> Result<()>;
 
     /// Makes room ahead and removes finished jobs whose time is up, with their history; answers how many
-    /// went. Called every few minutes. Never blocks the hot path. Counters stay, 90 days at least. Where a
-    /// waiting job could be in no place at all, such jobs are brought back.
+    /// went. Called every few minutes. Never blocks the hot path. Counters stay, 90 days at least. Also
+    /// removes what counts no more (keys whose period is over, starts, full buckets), and, where a waiting job
+    /// could be in no place at all, brings such jobs back.
     async fn retain(&self, retention: &Retention) -> Result<u64>;
 
     /// Creates or upgrades the tables. Running it again, or in many processes at once, is harmless.

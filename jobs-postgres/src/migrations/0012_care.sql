@@ -1,4 +1,4 @@
--- What is seen to now and then although nobody asks for it: jobs that are nowhere.
+-- What is seen to now and then although nobody asks for it: jobs that are nowhere, and rows that count no more.
 
 -- When somebody last did so, and how far the search for lost jobs has come: `after` is the last id it has looked at (the
 -- smallest of all: it is at the end of a round), `round_at` when a round last ended. One row.
@@ -17,6 +17,9 @@ create table jobs.missing (
     run     int not null,
     seen_at timestamptz not null default clock_timestamp()
 );
+
+-- Starts of runs that have ended, to find those that count no more. Only sliding windows have any.
+create index permit_ended on jobs.permit (limit_name, started_at) where ended;
 
 -- Whether it is time again: p_every seconds after it was done last, by whomever; or after the database's clock was put back.
 -- Never waits; of many who ask at once one is told so. The second answer is the same of what is done less often.
@@ -178,5 +181,48 @@ begin
         on conflict do nothing;
     get diagnostics v_found = row_count;
     return v_found;
+end
+$fn$;
+
+-- Removes keys whose period is over, starts and tokens that make no difference any more: p_limit of each at most. Answers how
+-- many of the most. Each counts for nothing already, and what somebody has locked he is about to renew.
+create or replace function jobs.sweep(p_limit int) returns bigint language plpgsql volatile set jit = off as $fn$
+declare
+    v_now  timestamptz := clock_timestamp();
+    v_gone bigint;
+    v_most bigint;
+begin
+    delete from jobs.unique_key k
+     where k.ctid = any (array(
+        select x.ctid from jobs.unique_key x where x.expires_at <= v_now order by x.expires_at limit p_limit for update skip locked));
+    get diagnostics v_most = row_count;
+    -- Of limits that are sliding windows no more as well.
+    delete from jobs.permit p
+     where p.ctid = any (array(
+        with recursive name (name) as (
+            (select x.limit_name from jobs.permit x where x.ended order by x.limit_name limit 1)
+             union all
+            select (select x.limit_name from jobs.permit x where x.ended and x.limit_name > name.name order by x.limit_name limit 1)
+              from name where name.name is not null
+        )
+        select old.ctid
+          from name left join jobs.limit_def l on l.name = name.name
+         cross join lateral (
+            select x.ctid from jobs.permit x
+             where x.limit_name = name.name and x.ended and x.started_at <= v_now - make_interval(secs => coalesce(l.per, 0))
+             order by x.started_at limit p_limit for update skip locked) old
+         limit p_limit));
+    get diagnostics v_gone = row_count;
+    v_most := greatest(v_most, v_gone);
+    -- No row means the same as a window that has just begun, or a full bucket.
+    delete from jobs.bucket b
+     where b.ctid = any (array(
+        select x.ctid from jobs.bucket x left join jobs.limit_def l on l.name = x.limit_name
+         where case l.kind when 2 then x.at + make_interval(secs => l.per) <= v_now
+                           when 4 then jobs.tokens(x.at, x.amount, v_now, l.max, l.per, l.burst) >= l.burst
+                           else true end
+         limit p_limit for update of x skip locked));
+    get diagnostics v_gone = row_count;
+    return greatest(v_most, v_gone);
 end
 $fn$;

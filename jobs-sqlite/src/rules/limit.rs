@@ -78,6 +78,8 @@ pub(crate) async fn choose(
     choose.execute(&mut *step.tx).await?;
     let forget = step.queries.limit_forget.query().bind(name.to_owned());
     forget.execute(&mut *step.tx).await?;
+    let buckets = step.queries.bucket_forget.query().bind(name.to_owned());
+    buckets.execute(&mut *step.tx).await?;
     changed(step, name, was_for_queue).await
 }
 
@@ -273,24 +275,49 @@ impl Step<'_> {
         Ok(())
     }
 
-    /// The same for keys that are used no more.
-    pub(crate) async fn forget_old_starts(&mut self) -> fault::Result<()> {
+    /// The same for keys that are used no more, and full buckets: so many of a limit at most. Answers how many went of
+    /// those of which there were most.
+    pub(crate) async fn forget_old_starts(&mut self, limit: i64) -> fault::Result<u64> {
         let limits = self.queries.limits.query();
-        let mut longest = 0;
+        let (mut longest, mut most) = (0, 0);
         for row in limits.fetch_all(&mut *self.tx).await? {
             let name: String = row.try_get(0)?;
-            if let Some(rule) = self.limit(&name).await?
-                && let Bound::FixedWindow { per, .. }
+            let rule = self.limit(&name).await?;
+            let bound = rule.map(|rule| rule.bound);
+            if let Some(
+                Bound::FixedWindow { per, .. }
                 | Bound::SlidingWindow { per, .. }
-                | Bound::TokenBucket { per, .. } = rule.bound
+                | Bound::TokenBucket { per, .. },
+            ) = bound
             {
                 longest = longest.max(window(per));
             }
+            most = most.max(self.forget_full(name, bound, limit).await?);
         }
         let old = self.queries.permit_old.query();
-        let old = old.bind(self.now.saturating_sub(longest));
-        old.execute(&mut *self.tx).await?;
-        Ok(())
+        let old = old.bind(self.now.saturating_sub(longest)).bind(limit);
+        let old = old.execute(&mut *self.tx).await?;
+        Ok(most.max(old.rows_affected()))
+    }
+
+    /// A bucket without a row is full. A limit that has become one of another kind has none; of one that a later
+    /// version has written nothing is known.
+    async fn forget_full(
+        &mut self,
+        name: String,
+        bound: Option<Bound>,
+        limit: i64,
+    ) -> fault::Result<u64> {
+        let (rate, burst) = match bound {
+            Some(Bound::TokenBucket { max, per, burst }) => {
+                (f64::from(max) / window(per) as f64, f64::from(burst))
+            }
+            Some(_) => (0.0, 0.0),
+            None => return Ok(0),
+        };
+        let full = self.queries.bucket_full.query().bind(name).bind(self.now);
+        let full = full.bind(rate).bind(burst).bind(limit);
+        Ok(full.execute(&mut *self.tx).await?.rows_affected())
     }
 
     /// A run is started now; answers whether it is still the worker's.

@@ -39,6 +39,9 @@ use crate::wake::Hints;
 use limit::{Limits, Line};
 use pauses::Pauses;
 
+/// How many keys whose time is up are forgotten in one step.
+const MOST_KEYS: i64 = 1_000;
+
 pub(crate) use alarm::{alarm, ripen};
 pub(crate) use batch::record;
 pub(crate) use limit::{choose, list};
@@ -200,7 +203,7 @@ impl<'t> Step<'t> {
         self.ripen(self.now).await?;
         expiry::expire(self).await?;
         let keys = self.queries.unique_expire.query().bind(self.now);
-        keys.execute(&mut *self.tx).await?;
+        keys.bind(MOST_KEYS).execute(&mut *self.tx).await?;
         whole_batch::abandon(self, since).await
     }
 

@@ -4,6 +4,7 @@ mod clock;
 mod conformance;
 mod faults;
 mod file;
+mod janitors;
 mod limits;
 mod parents;
 mod processes;

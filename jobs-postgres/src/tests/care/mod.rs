@@ -1,5 +1,6 @@
 //! What is seen to although nobody asks for it.
 
+mod janitors;
 mod lost;
 mod race;
 
