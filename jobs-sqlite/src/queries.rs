@@ -88,6 +88,7 @@ queries! {
     batch_count
     batch_drop
     batch_end
+    batch_held
     batch_open
     batch_seal
     batch_unsealed

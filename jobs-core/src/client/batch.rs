@@ -196,8 +196,8 @@ impl<'t> Batch<'t> {
             ));
         }
         let (mut filling, rest) = Filling::new(client, None, self)?;
-        let inner = filling.store_open(rest).await?;
-        Ok(OpenBatch { filling, inner })
+        filling.store_open(rest).await?;
+        Ok(OpenBatch { filling })
     }
 
     async fn send(mut self) -> Result<BatchHandle> {
@@ -308,8 +308,6 @@ impl fmt::Debug for Batch<'_> {
 #[must_use = "a batch that is not sealed is removed"]
 pub struct OpenBatch {
     filling: Filling,
-    /// The batches in it, the innermost first.
-    inner: Vec<BatchId>,
 }
 
 impl OpenBatch {
@@ -331,12 +329,9 @@ impl OpenBatch {
         self.filling.insert_all(&mut members).await
     }
 
-    /// Makes the batch complete: all its members run from now on.
+    /// Makes the batch complete, with those in it, in one step: all members run from now on.
     pub async fn seal(self) -> Result<BatchHandle> {
-        let Self { filling, inner } = self;
-        for batch in inner {
-            filling.client.storage().seal_batch(batch).await?;
-        }
+        let Self { filling } = self;
         filling
             .client
             .storage()

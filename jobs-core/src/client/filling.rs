@@ -86,28 +86,22 @@ impl Filling {
             self.insert_all(&mut rest.members).await?;
             return self.client.storage().seal_batch(self.batch.id).await;
         }
-        // Released from the innermost outwards: what follows an outer one can then rely on it. A kill
-        // among these lines leaves outer ones that are removed after an hour, and their followers with
-        // them; the caller has heard of no success.
-        for inner in self.store_open(rest).await? {
-            self.client.storage().seal_batch(inner).await?;
-        }
+        self.store_open(rest).await?;
         self.client.storage().seal_batch(self.batch.id).await
     }
 
-    /// Stores all of it, but lets nothing run; answers the batches in it, the innermost first.
-    pub(super) fn store_open(&mut self, mut rest: Rest) -> BoxFuture<'_, Result<Vec<BatchId>>> {
+    /// Stores all of it, but lets nothing run: that the outermost batch is not sealed holds back all that is
+    /// in it, and to seal it is one step. A kill before that leaves what is removed after an hour.
+    pub(super) fn store_open(&mut self, mut rest: Rest) -> BoxFuture<'_, Result<()>> {
         Box::pin(async move {
             let first = self.chunk(&mut rest.members).await?;
             self.create(rest.callbacks, first, false).await?;
             self.insert_all(&mut rest.members).await?;
-            let mut innermost_first = Vec::new();
             for batch in rest.batches {
                 let (mut inner, rest) = Self::new(self.client.clone(), Some(self.batch.id), batch)?;
-                innermost_first.extend(inner.store_open(rest).await?);
-                innermost_first.push(inner.batch.id);
+                inner.store_open(rest).await?;
             }
-            Ok(innermost_first)
+            Ok(())
         })
     }
 

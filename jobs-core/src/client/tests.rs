@@ -1,6 +1,7 @@
 mod builder;
 mod control;
 mod many;
+mod nested;
 mod operations;
 mod rules;
 mod within;

@@ -21,7 +21,8 @@ pub struct NewBatch {
     /// Defaults to the worker's retention.
     pub keep_for: Option<Duration>,
     /// Whether it is complete with the members given now. If not, its members wait until it is
-    /// [sealed](crate::storage::Storage::seal_batch); one that is not sealed within an hour is removed with all of them.
+    /// [sealed](crate::storage::Storage::seal_batch); one that is not sealed within an hour is removed with
+    /// all of them. One in a batch that is not sealed is not either, whatever this says.
     pub sealed: bool,
 }
 

@@ -175,7 +175,8 @@ pub trait Storage: Inspect + Any + Send + Sync + 'static {
     /// itself: [`Error::Invalid`](crate::Error::Invalid), here and in every insert.
     ///
     /// As long as a batch is not sealed its members are Awaiting, whatever they wait for besides, and no
-    /// verb but a deletion moves them. (Batches in it are sealed by themselves.)
+    /// verb but a deletion moves them. Batches in it are not sealed either then, whatever is said of them
+    /// here or done to them later: they are complete when it is.
     ///
     /// A batch ends when it is sealed and all its members are final: then those that wait for it are looked
     /// at, as for a job, and it counts in the batch that it is a member of as
@@ -184,9 +185,10 @@ pub trait Storage: Inspect + Any + Send + Sync + 'static {
     /// When a Failed member is Deleted it counts as Deleted instead, and a batch that has ended ends anew.
     async fn create_batch(&self, batch: &NewBatch, jobs: &[NewJob]) -> Result<Vec<Inserted>>;
 
-    /// Makes a batch complete: its members run from now on, all in one step, however many. Nothing is
-    /// done to one that is sealed or cancelled. One that nobody knows is
-    /// [`Error::UnknownBatch`](crate::Error::UnknownBatch), here and in the next two.
+    /// Makes a batch complete, and those in it, however deep: all their members run from now on, in one
+    /// step, however many. Nothing is done to one that is sealed or cancelled, nor to one in a batch that is
+    /// not sealed: it is sealed with that. One that nobody knows, or that is being removed because it was
+    /// not sealed in time, is [`Error::UnknownBatch`](crate::Error::UnknownBatch), here and in the next two.
     async fn seal_batch(&self, batch: BatchId) -> Result<()>;
 
     /// Lets an ended or cancelled batch take members again. It has not ended then, nor has the batch that it
@@ -291,7 +293,8 @@ pub trait Storage: Inspect + Any + Send + Sync + 'static {
     /// what has ended; and deletes jobs that [expire](crate::job::Rules::expires_in): those whose time is
     /// over and that were never started (no attempt, no loss, no start, not Processing), with the
     /// reason `was not started within 1 h`. Batches that have not been sealed for an hour are removed with
-    /// all their members; those that waited for one are Deleted, whatever their condition.
+    /// all that is in them; those that waited for one are Deleted, whatever their condition. (One in a batch
+    /// that is not sealed goes with that, however old it is.)
     async fn tick(&self) -> Result<()>;
 
     /// Makes room ahead and removes finished jobs whose time is up, with their history; answers how many

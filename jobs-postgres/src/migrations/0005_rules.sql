@@ -36,7 +36,8 @@ create index unique_key_job on jobs.unique_key (job_id);
 create index unique_key_expires on jobs.unique_key (expires_at) where expires_at is not null;
 
 -- `outcome` (2 succeeded, 3 failed, 4 deleted) is set while it has ended; only who folds its deltas decides that, under
--- the lock of this row.
+-- the lock of this row. As long as one is not sealed, none of those in it is: to know whether members are held back is
+-- to look at one row. `removed_at` is set once one was not sealed in time: its members go then, some at a time.
 create table jobs.batch (
     id           uuid primary key,
     name         text,
@@ -47,6 +48,7 @@ create table jobs.batch (
     cancelled_at timestamptz,
     cancelled_by text,
     cancelled_for text,
+    removed_at   timestamptz,
     finished_at  timestamptz,
     outcome      smallint,
     total        bigint not null default 0,

@@ -119,7 +119,7 @@ begin
           left join (select * from jobs.batch b where b.id = any (v_batches) order by b.id for share) b on b.id = x.id
     loop
         about := u.wanted;
-        if u.id is null then
+        if u.id is null or u.removed_at is not null then
             raise exception 'unknown batch' using errcode = 'JB001';
         elsif u.cancelled_at is not null then
             raise exception 'batch cancelled' using errcode = 'JB001';
@@ -130,6 +130,11 @@ begin
         end if;
     end loop;
     about := null;
+    if v_made and p_parent = any (v_unsealed) then
+        -- Nothing in one that is not complete is: it is completed with that, which waits for this transaction.
+        update jobs.batch b set sealed_at = null where b.id = p_batch;
+        v_unsealed := v_unsealed || p_batch;
+    end if;
 
     -- Parents. Each is locked so that it cannot end unseen before this is committed.
     select array_agg(c.child), array_agg(c.parent), array_agg(c.place), array_agg(c.condition)
@@ -151,7 +156,7 @@ begin
                   left join (select j.id, j.state from jobs.job j
                               where j.id = any (v_parents) and j.id between v_parents[1] and v_parents[cardinality(v_parents)]
                               order by j.id for share) j on j.id = p.id
-                  left join (select b.id, coalesce(b.outcome, 0) as side from jobs.batch b where b.id = any (v_parents)
+                  left join (select b.id, coalesce(b.outcome, 0) as side from jobs.batch b where b.id = any (v_parents) and b.removed_at is null
                               order by b.id for share) b on b.id = p.id) l;
         select c.parent into u
           from unnest(v_of) c (parent) join unnest(v_parents, v_sides) s (id, side) on s.id = c.parent

@@ -75,34 +75,88 @@ begin
 end
 $fn$;
 
--- Makes a batch complete: all members that wait for nobody become ready. False if there is no such batch.
+-- Whether a batch, or one around it, is not complete. Who holds the lock of one in it may rely on the answer: to complete
+-- the outer one takes that lock too.
+create or replace function jobs.is_in_unsealed(p_batch uuid) returns boolean language sql volatile as $fn$
+    with recursive up (id, parent, unsealed) as (
+        select b.id, b.parent, b.sealed_at is null and b.cancelled_at is null from jobs.batch b where b.id = p_batch
+         union all
+        select b.id, b.parent, b.sealed_at is null and b.cancelled_at is null from up join jobs.batch b on b.id = up.parent
+    )
+    select coalesce(bool_or(up.unsealed), false) from up
+$fn$;
+
+-- Locks a batch and all that are in it, each after the one around it, and answers them in this order; null if p_skip, and
+-- somebody else has locked one. Whoever puts one into a batch holds that one's lock until he commits, so none is missed.
+create or replace function jobs.lock_tree(p_batch uuid, p_skip boolean default false) returns uuid[] language plpgsql volatile as $fn$
+declare
+    v_tree  uuid[] := '{}';
+    v_level uuid[] := array[p_batch];
+begin
+    while v_level <> '{}' loop
+        if p_skip then
+            if v_level <> array(select b.id from jobs.batch b where b.id = any (v_level) order by b.id for update skip locked) then
+                return null;
+            end if;
+        else
+            perform from jobs.batch b where b.id = any (v_level) order by b.id for update;
+        end if;
+        v_tree := v_tree || v_level;
+        v_level := array(select b.id from jobs.batch b where b.parent = any (v_level) order by b.id);
+    end loop;
+    return v_tree;
+end
+$fn$;
+
+-- Makes a batch complete, and those in it: all members that wait for nobody become ready, in this one transaction. One in a
+-- batch that is not complete is completed with that. False if there is no such batch.
 create or replace function jobs.seal_batch(p_batch uuid, out known boolean, out queues text[], out priorities int2[])
 language plpgsql volatile set jit = off
     set enable_seqscan = off set enable_bitmapscan = off set enable_mergejoin = off set enable_nestloop = off as $fn$
 declare
     b         record;
+    v_batch   uuid;
+    v_tree    uuid[];
     v_members uuid[];
+    v_last    uuid;
+    v_now     timestamptz := clock_timestamp();
     told      record;
 begin
     queues := '{}';
     priorities := '{}';
     select * into b from jobs.batch x where x.id = p_batch for update;
-    known := found;
-    if not known or b.sealed_at is not null or b.cancelled_at is not null then
+    known := found and b.removed_at is null;
+    if not known or b.sealed_at is not null or b.cancelled_at is not null or jobs.is_in_unsealed(b.parent) then
         return;
     end if;
-    update jobs.batch x set sealed_at = clock_timestamp() where x.id = p_batch;
-    v_members := array(select m.member from jobs.batch_member m where m.batch = p_batch order by m.member);
-    v_members := array(
-        select j.id from jobs.job j
-         where j.id = any (v_members) and j.id between v_members[1] and v_members[cardinality(v_members)] and j.state = 1 and j.pending <= 0
-         order by j.id for no key update);
-    if v_members <> '{}' then
-        select r.queues, r.priorities into queues, priorities from jobs.ready(v_members) r;
-    end if;
-    select f.queues, f.priorities into told from jobs.fold_batch(p_batch) f;
-    queues := queues || told.queues;
-    priorities := priorities || told.priorities;
+    v_tree := jobs.lock_tree(p_batch);
+    -- All of them before any of their members: whether one may run is asked of its own batch only.
+    update jobs.batch x set sealed_at = v_now where x.id = any (v_tree) and x.sealed_at is null and x.cancelled_at is null;
+    for v_batch in
+        select t.id from unnest(v_tree) with ordinality t (id, place) join jobs.batch x on x.id = t.id
+         where x.sealed_at = v_now order by t.place desc
+    loop
+        v_last := '00000000-0000-0000-0000-000000000000';
+        loop
+            v_members := array(
+                select m.member from jobs.batch_member m where m.batch = v_batch and m.member > v_last order by m.member limit 10000);
+            exit when v_members = '{}';
+            v_last := v_members[cardinality(v_members)];
+            v_members := array(
+                select j.id from jobs.job j
+                 where j.id = any (v_members) and j.id between v_members[1] and v_last and j.state = 1 and j.pending <= 0
+                 order by j.id for no key update);
+            continue when v_members = '{}';
+            select r.queues, r.priorities into told from jobs.ready(v_members) r;
+            queues := queues || told.queues;
+            priorities := priorities || told.priorities;
+        end loop;
+        select f.queues, f.priorities into told from jobs.fold_batch(v_batch) f;
+        queues := queues || told.queues;
+        priorities := priorities || told.priorities;
+    end loop;
+    select coalesce(array_agg(l.queue), '{}'), coalesce(array_agg(l.priority), '{}') into queues, priorities
+      from (select distinct x.queue, x.priority from unnest(queues, priorities) x (queue, priority)) l;
 end
 $fn$;
 
@@ -111,7 +165,7 @@ create or replace function jobs.reopen_batch(p_batch uuid) returns boolean langu
 declare
     b record;
 begin
-    perform from jobs.batch x where x.id = p_batch for update;
+    perform from jobs.batch x where x.id = p_batch and x.removed_at is null for update;
     if not found then
         return false;
     end if;
@@ -121,7 +175,8 @@ begin
         perform jobs.tell_batch(b.parent, b.outcome, null);
     end if;
     update jobs.batch x
-       set finished_at = null, cancelled_at = null, outcome = null, sealed_at = coalesce(x.sealed_at, clock_timestamp())
+       set finished_at = null, cancelled_at = null, outcome = null,
+           sealed_at = case when not jobs.is_in_unsealed(x.parent) then coalesce(x.sealed_at, clock_timestamp()) end
      where x.id = p_batch and (x.finished_at is not null or x.cancelled_at is not null);
     return true;
 end
@@ -133,7 +188,7 @@ create or replace function jobs.cancel_batch(p_batch uuid, p_actor text, p_reaso
 declare
     b record;
 begin
-    select * into b from jobs.batch x where x.id = p_batch for update;
+    select * into b from jobs.batch x where x.id = p_batch and x.removed_at is null for update;
     if not found then
         return null;
     elsif b.finished_at is not null or b.cancelled_at is not null then
@@ -159,17 +214,29 @@ create or replace function jobs.remove_unsealed(p_limit int) returns bigint lang
     set enable_seqscan = off set enable_bitmapscan = off set enable_mergejoin = off as $fn$
 declare
     b         record;
+    v_tree    uuid[];
+    v_batch   uuid;
     v_members uuid[];
     v_waiting uuid[];
 begin
     select * into b from jobs.batch x
      where x.sealed_at is null and x.cancelled_at is null and x.created_at < now() - interval '1 hour'
+       and not exists (select from jobs.batch y where y.id = x.parent and y.sealed_at is null and y.cancelled_at is null)
      order by x.created_at limit 1 for update skip locked;
     if not found then
         return 0;
     end if;
-    perform jobs.leave(array[b.id], 'its batch %s was not complete within 1 h and was removed', true);
-    v_members := array(select m.member from jobs.batch_member m where m.batch = b.id order by m.member limit p_limit);
+    v_tree := jobs.lock_tree(b.id, true);
+    if v_tree is null then
+        return 0;
+    end if;
+    -- From now on it cannot be completed: a part of it may be gone.
+    update jobs.batch x set removed_at = clock_timestamp() where x.id = any (v_tree) and x.removed_at is null;
+    perform jobs.leave(v_tree, 'its batch %s was not complete within 1 h and was removed', true);
+    -- Those of the innermost first.
+    select t.id into v_batch from unnest(v_tree) with ordinality t (id, place)
+     where exists (select from jobs.batch_member m where m.batch = t.id) order by t.place desc limit 1;
+    v_members := array(select m.member from jobs.batch_member m where m.batch = v_batch order by m.member limit p_limit);
     v_members := array(
         select j.id from jobs.job j
          where j.id = any (v_members) and j.id between v_members[1] and v_members[cardinality(v_members)]
@@ -183,9 +250,10 @@ begin
         perform jobs.finished(v_waiting, v_waiting, 1, '{}');
     end if;
     perform jobs.remove(v_members);
-    if not exists (select from jobs.batch_member m where m.batch = b.id) and not exists (select from jobs.dependency d where d.parent = b.id) then
-        delete from jobs.batch_delta d where d.batch = b.id;
-        delete from jobs.batch x where x.id = b.id;
+    if not exists (select from jobs.batch_member m where m.batch = any (v_tree))
+       and not exists (select from jobs.dependency d where d.parent = any (v_tree)) then
+        delete from jobs.batch_delta d where d.batch = any (v_tree);
+        delete from jobs.batch x where x.id = any (v_tree);
         if b.parent is not null then
             insert into jobs.batch_delta (batch, total) values (b.parent, -1);
         end if;

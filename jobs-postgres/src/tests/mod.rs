@@ -1,6 +1,7 @@
 //! Tests that need the inside of the storage, or SQL beside it. They need a server:
 //! `TEST_DATABASE_URL`.
 
+mod batches;
 mod care;
 mod floors;
 mod flow;

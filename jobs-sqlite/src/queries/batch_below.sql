@@ -1,7 +1,10 @@
--- Batch ?1 and those in it that have not ended.
-with recursive below (id) as (
-    select ?1
+-- Batch ?1 and those in it, each after the one around it; ?2: those only that have not ended.
+with recursive below (id, depth) as (
+    select ?1, 0
     union all
-    select b.id from below cross join jobs_batch b on b.parent = below.id where b.finished_at is null
+    select b.id, below.depth + 1
+      from below cross join jobs_batch b on b.parent = below.id
+     where not ?2 or b.finished_at is null
+     order by 2
 )
 select id from below

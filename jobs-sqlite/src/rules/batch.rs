@@ -239,16 +239,12 @@ pub(super) async fn reopen(step: &mut Step<'_>, batch: Uuid, how: State) -> faul
         counts.ended(batch, how, -1);
         counts.write(step).await?;
         if before.finished_at.is_some() {
-            open(step, batch, false).await?;
+            let open = step.queries.batch_open.query().bind(batch);
+            let open = open.bind(false).bind(false);
+            open.execute(&mut *step.tx).await?;
             let parent = before.parent.map(|parent| parent.as_uuid());
             member = parent.map(|parent| (parent, before.outcome()));
         }
     }
-    Ok(())
-}
-
-pub(super) async fn open(step: &mut Step<'_>, batch: Uuid, anew: bool) -> fault::Result<()> {
-    let open = step.queries.batch_open.query().bind(batch).bind(anew);
-    open.execute(&mut *step.tx).await?;
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! SQLite: the behaviour that all storages share, and what is particular to a file.
 
+mod batches;
 mod clock;
 mod conformance;
 mod faults;

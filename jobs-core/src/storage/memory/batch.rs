@@ -3,27 +3,24 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 
-use super::tables::{Place, Tables};
+use super::tables::Tables;
 use crate::clock::later;
 use crate::error::{Error, Result};
-use crate::job::{BatchId, EventRecord, JobId, NewJob, ParentId, Rules, State};
-use crate::storage::{BatchRecord, Inserted, NewBatch, Retention, Verb};
-
-/// One that is not complete after this time never will be: who made it has died.
-const UNSEALED: TimeDelta = TimeDelta::hours(1);
+use crate::job::{BatchId, JobId, NewJob, ParentId, Rules, State};
+use crate::storage::{BatchRecord, Inserted, NewBatch, Retention};
 
 pub(super) type Batches = BTreeMap<BatchId, Batch>;
 
 /// One batch. Its counts are exact at any time: there is one writer.
 #[derive(Debug)]
 pub(super) struct Batch {
-    record: BatchRecord,
+    pub(super) record: BatchRecord,
     keep_for: Option<Duration>,
     /// Members that have not been removed.
-    jobs: BTreeSet<JobId>,
-    batches: BTreeSet<BatchId>,
+    pub(super) jobs: BTreeSet<JobId>,
+    pub(super) batches: BTreeSet<BatchId>,
 }
 
 impl Batch {
@@ -39,12 +36,12 @@ impl Batch {
         self.record.finished_at.is_some()
     }
 
-    fn is_open(&self) -> bool {
+    pub(super) fn is_open(&self) -> bool {
         !self.has_ended() && self.record.cancelled_at.is_none()
     }
 
-    /// Whether its members wait for it to be complete.
-    fn is_unsealed(&self) -> bool {
+    /// Whether its members wait for it to be complete. Those in it are not complete then either.
+    pub(super) fn is_unsealed(&self) -> bool {
         self.record.sealed_at.is_none() && self.record.cancelled_at.is_none()
     }
 }
@@ -66,12 +63,13 @@ impl Tables {
         if let Some(parent) = new.parent {
             self.batch_is_open(parent)?;
         }
+        let sealed = new.sealed && !self.is_in_unsealed(new.parent);
         let batch = Batch {
             record: BatchRecord {
                 name: new.name.clone(),
                 parent: new.parent,
                 created_at: now,
-                sealed_at: new.sealed.then_some(now),
+                sealed_at: sealed.then_some(now),
                 ..BatchRecord::new(new.id)
             },
             keep_for: new.keep_for,
@@ -198,7 +196,7 @@ impl Tables {
     }
 
     /// Ends a batch that is complete and whose members are all final.
-    fn batch_may_end(&mut self, id: BatchId) {
+    pub(super) fn batch_may_end(&mut self, id: BatchId) {
         let now = self.latest;
         let Some(batch) = self.batches.get_mut(&id) else {
             return;
@@ -220,84 +218,19 @@ impl Tables {
         batch.has_ended().then(|| batch.record.outcome())
     }
 
-    pub(super) fn seal_batch(&mut self, id: BatchId, now: DateTime<Utc>) -> Result<()> {
-        let batch = self.batches.get_mut(&id).ok_or(Error::UnknownBatch(id))?;
-        if !batch.is_unsealed() {
-            return Ok(());
-        }
-        batch.record.sealed_at = Some(now);
-        for job in batch.jobs.clone() {
-            self.runs_if_ready(job, now);
-        }
-        self.batch_may_end(id);
-        Ok(())
-    }
-
     pub(super) fn reopen_batch(&mut self, id: BatchId, now: DateTime<Utc>) -> Result<()> {
         let batch = self.batches.get(&id).ok_or(Error::UnknownBatch(id))?;
         if batch.is_open() {
             return Ok(());
         }
+        let held = self.is_in_unsealed(batch.record.parent);
         self.open_batch(id, None);
         if let Some(batch) = self.batches.get_mut(&id) {
             batch.record.cancelled_at = None;
-            batch.record.sealed_at.get_or_insert(now);
+            let sealed_at = batch.record.sealed_at.unwrap_or(now);
+            batch.record.sealed_at = (!held).then_some(sealed_at);
         }
         Ok(())
-    }
-
-    pub(super) fn cancel_batch(
-        &mut self,
-        id: BatchId,
-        actor: &str,
-        reason: Option<&str>,
-        now: DateTime<Utc>,
-    ) -> Result<u64> {
-        let batch = self.batches.get_mut(&id).ok_or(Error::UnknownBatch(id))?;
-        if !batch.is_open() {
-            return Ok(0);
-        }
-        batch.record.cancelled_at = Some(now);
-        let (jobs, batches) = (batch.jobs.clone(), batch.batches.clone());
-        let mut deleted = 0;
-        for inner in batches {
-            deleted += self.cancel_batch(inner, actor, reason, now).unwrap_or(0);
-        }
-        for job in jobs {
-            deleted += u64::from(self.cancel_member(job, actor, reason, now));
-        }
-        self.batch_may_end(id);
-        Ok(deleted)
-    }
-
-    fn cancel_member(
-        &mut self,
-        id: JobId,
-        actor: &str,
-        reason: Option<&str>,
-        now: DateTime<Utc>,
-    ) -> bool {
-        let Some(from) = self.jobs.get(&id).map(|job| job.state(now)) else {
-            return false;
-        };
-        if from.is_final() {
-            return false;
-        }
-        let why = match reason {
-            Some(reason) => format!("its batch was cancelled by {actor}: {reason}"),
-            None => format!("its batch was cancelled by {actor}"),
-        };
-        self.delete(id, why, now);
-        if from == State::Processing {
-            self.cancel(id);
-        }
-        if let Some(job) = self.jobs.get_mut(&id) {
-            let verb = Verb::Delete.as_str();
-            let mut event = EventRecord::new(id, now, verb, actor, (from, State::Deleted));
-            event.reason = reason.map(Into::into);
-            job.history.get_or_insert_default().events.push(event);
-        }
-        true
     }
 
     pub(super) fn batch(&self, id: BatchId) -> Option<BatchRecord> {
@@ -309,48 +242,6 @@ impl Tables {
         if let Some(batch) = self.batch_of(id).and_then(|it| self.batches.get_mut(&it)) {
             batch.jobs.remove(&id);
         }
-    }
-
-    /// Removes batches that were not complete in time, with all that is in them.
-    pub(super) fn remove_unsealed(&mut self, now: DateTime<Utc>) {
-        let late = |batch: &Batch| {
-            batch.is_unsealed() && batch.record.created_at.checked_add_signed(UNSEALED) <= Some(now)
-        };
-        let late: Vec<_> = self
-            .batches
-            .iter()
-            .filter(|(_, batch)| late(batch))
-            .map(|(&id, _)| id)
-            .collect();
-        for id in late {
-            self.batch_is_gone(id, "was not complete within 1 h and was removed", now);
-            let Some(batch) = self.batches.remove(&id) else {
-                continue;
-            };
-            for job in batch.jobs {
-                self.remove_member(job, now);
-            }
-            let Some(around) = batch.record.parent else {
-                continue;
-            };
-            if let Some(parent) = self.batches.get_mut(&around) {
-                parent.record.total -= 1;
-                parent.batches.remove(&id);
-                self.batch_may_end(around);
-            }
-        }
-    }
-
-    fn remove_member(&mut self, id: JobId, now: DateTime<Utc>) {
-        let Some(job) = self.jobs.get(&id) else {
-            return;
-        };
-        if !matches!(job.place, Place::Final(_)) {
-            self.lift(id);
-            self.finish(id, State::Deleted, now);
-        }
-        self.lift(id);
-        self.jobs.remove(&id);
     }
 
     /// Removes batches that have been kept long enough since they ended.
@@ -377,7 +268,7 @@ impl Tables {
     }
 
     /// Those that still wait for a batch that is removed wait in vain.
-    fn batch_is_gone(&mut self, id: BatchId, how: &str, now: DateTime<Utc>) {
+    pub(super) fn batch_is_gone(&mut self, id: BatchId, how: &str, now: DateTime<Utc>) {
         let reason = format!("its batch {id} {how}");
         self.parent_is_gone(ParentId::Batch(id), &reason, now);
     }

@@ -25,6 +25,7 @@ mod tables;
 mod tests;
 mod tickets;
 mod unique;
+mod whole_batch;
 mod worker;
 
 use std::sync::{Arc, Mutex, PoisonError};

@@ -294,6 +294,33 @@ async fn a_batch_that_is_never_complete_goes_with_all_that_is_in_it() {
     );
 }
 
+#[tokio::test]
+async fn a_tree_that_is_never_complete_goes_whole() {
+    let scene = Scene::new().await;
+    let storage = &scene.storage;
+    let batches = [(); 3].map(|()| BatchId::new());
+    for (n, id) in batches.into_iter().enumerate() {
+        let mut new = NewBatch::new(id);
+        (new.parent, new.sealed) = (n.checked_sub(1).map(|n| batches[n]), n > 0);
+        let jobs = [member(id), member(id)];
+        storage.create_batch(&new, &jobs).await.unwrap();
+        scene.clock.advance(Duration::from_secs(600));
+    }
+    scene.clock.advance(Duration::from_secs(1_799));
+    storage.tick().await.unwrap();
+    assert_eq!(storage.counts().await.unwrap().awaiting, 6);
+    scene.clock.advance(Duration::from_secs(1));
+    storage.tick().await.unwrap();
+    for id in batches {
+        assert!(storage.batch(id).await.unwrap().is_none());
+    }
+    scene.storage.with(|tables, _| {
+        assert!(tables.jobs.is_empty() && tables.batches.is_empty());
+    });
+    let counts = storage.counts().await.unwrap();
+    assert_eq!((counts.awaiting, counts.deleted), (0, 0));
+}
+
 fn member(batch: BatchId) -> NewJob {
     let mut new = NewJob::new(JobId::new(), "work", "{}");
     new.rules.get_or_insert_default().batch = Some(batch);

@@ -82,37 +82,45 @@ pub async fn an_ended_batch_is_not_cancelled(storage: StorageHandle) {
     assert!(matches!(error, Err(Error::UnknownBatch(_))), "{error:?}");
 }
 
-/// With a batch those in it are cancelled, also when it is not complete.
+/// With a batch those in it are cancelled, but for those that have ended; also when it is not complete, and
+/// so none can have ended.
 pub async fn batches_in_it_are_cancelled_too(storage: StorageHandle) {
-    let [outer, inner, done] = [(); 3].map(|()| BatchId::new());
     let hand = Hand::hire(&storage).await;
-    let new = NewBatch {
-        sealed: false,
-        ..NewBatch::new(outer)
-    };
-    let callback = after_batch("then", outer, Condition::Deletion);
-    let jobs = [members("a", outer, 2), vec![callback.clone()]].concat();
-    store_batch(&storage, &new, &jobs).await;
-    let within = |id| NewBatch {
-        parent: Some(outer),
-        ..NewBatch::new(id)
-    };
-    store_batch(&storage, &within(inner), &members("b", inner, 3)).await;
-    store_batch(&storage, &within(done), &members("c", done, 1)).await;
-    hand.end(&hand.take_one("c").await, succeed()).await;
-    ends(&storage, done).await;
-    assert_eq!(cancel(&storage, outer).await, 5);
-    let found = ends(&storage, inner).await;
-    assert_eq!(
-        (tally(&found), found.outcome()),
-        ([3, 0, 0, 0, 3], State::Deleted)
-    );
-    let found = ends(&storage, outer).await;
-    assert_eq!(tally(&found), [4, 0, 1, 0, 3]);
-    assert_eq!(ends(&storage, done).await.outcome(), State::Succeeded);
-    storage.seal_batch(outer).await.expect("it is cancelled");
-    hand.finds_nothing("a").await;
-    becomes(&storage, callback.id, State::Enqueued).await;
+    for sealed in [true, false] {
+        let [outer, inner, done] = [(); 3].map(|()| BatchId::new());
+        let new = NewBatch {
+            sealed,
+            ..NewBatch::new(outer)
+        };
+        let callback = after_batch("then", outer, Condition::Deletion);
+        let jobs = [members("a", outer, 2), vec![callback.clone()]].concat();
+        store_batch(&storage, &new, &jobs).await;
+        let within = |id| NewBatch {
+            parent: Some(outer),
+            ..NewBatch::new(id)
+        };
+        store_batch(&storage, &within(inner), &members("b", inner, 3)).await;
+        store_batch(&storage, &within(done), &members("c", done, 1)).await;
+        if sealed {
+            hand.end(&hand.take_one("c").await, succeed()).await;
+            ends(&storage, done).await;
+        }
+        let early = u64::from(sealed);
+        assert_eq!(cancel(&storage, outer).await, 6 - early);
+        let found = ends(&storage, inner).await;
+        assert_eq!(
+            (tally(&found), found.outcome()),
+            ([3, 0, 0, 0, 3], State::Deleted)
+        );
+        let found = ends(&storage, outer).await;
+        assert_eq!(tally(&found), [4, 0, early, 0, 4 - early]);
+        let end = ends(&storage, done).await.outcome();
+        assert_eq!(end == State::Succeeded, sealed);
+        storage.seal_batch(outer).await.expect("it is cancelled");
+        hand.finds_nothing("a").await;
+        becomes(&storage, callback.id, State::Enqueued).await;
+        hand.end(&hand.take_one("then").await, succeed()).await;
+    }
 }
 
 /// A cancelled batch may be reopened, too.

@@ -425,6 +425,12 @@ macro_rules! __conformance_list {
                 what_waits_for_its_own_batch_is_refused
                 who_is_not_stored_is_no_member
             }
+            nested {
+                all_are_complete_with_the_outermost
+                one_in_a_complete_batch_is_completed_by_itself
+                one_that_is_reopened_waits_for_the_outermost
+                completing_and_adding_at_once_agree
+            }
             cancelling {
                 a_cancelled_batch_deletes_what_is_left
                 an_ended_batch_is_not_cancelled

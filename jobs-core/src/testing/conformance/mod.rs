@@ -37,6 +37,7 @@ pub mod inspect;
 pub mod limits;
 mod list;
 pub mod members;
+pub mod nested;
 pub mod next_due;
 pub mod parents;
 pub mod race;

@@ -1,0 +1,169 @@
+//! Batches that nobody completes.
+
+use jobs_core::Error;
+use jobs_core::job::{BatchId, Condition, NewJob, Parent, ParentId, State};
+use jobs_core::storage::{Inspect, NewBatch, Storage};
+use sqlx::AssertSqlSafe;
+
+use super::{Home, new_job, test};
+use crate::PgStorage;
+
+fn member(batch: BatchId) -> NewJob {
+    let mut new = new_job();
+    new.rules.get_or_insert_default().batch = Some(batch);
+    new
+}
+
+fn after(batch: BatchId) -> NewJob {
+    let mut new = new_job();
+    new.rules.get_or_insert_default().parents = vec![Parent {
+        of: ParentId::Batch(batch),
+        on: Condition::Deletion,
+    }];
+    new
+}
+
+/// Three batches, each in the one before it, of which the first is not complete; with two members and a follower each.
+struct Tree {
+    batches: [BatchId; 3],
+    members: Vec<NewJob>,
+    followers: Vec<NewJob>,
+}
+
+impl Tree {
+    async fn store(storage: &PgStorage) -> Self {
+        let batches = [(); 3].map(|()| BatchId::new());
+        let (mut members, mut followers) = (Vec::new(), Vec::new());
+        for (n, id) in batches.into_iter().enumerate() {
+            let mut new = NewBatch::new(id);
+            (new.parent, new.sealed) = (n.checked_sub(1).map(|n| batches[n]), n > 0);
+            let jobs = [member(id), member(id), after(id)];
+            storage.create_batch(&new, &jobs).await.unwrap();
+            let [one, other, follower] = jobs;
+            members.extend([one, other]);
+            followers.push(follower);
+        }
+        Self {
+            batches,
+            members,
+            followers,
+        }
+    }
+}
+
+async fn run(home: &Home, sql: &str) {
+    let mut connection = home.connection().await;
+    let done = sqlx::raw_sql(home.sql(sql)).execute(&mut connection).await;
+    done.unwrap_or_else(|error| panic!("{sql}: {error}"));
+}
+
+async fn age(home: &Home, batch: BatchId) {
+    let sql = format!(
+        "update jobs.batch set created_at = created_at - interval '61 min' where id = '{batch}'"
+    );
+    run(home, &sql).await;
+}
+
+async fn is_gone(storage: &PgStorage, tree: &Tree) {
+    for id in tree.batches {
+        assert!(storage.batch(id).await.unwrap().is_none());
+    }
+    for job in &tree.members {
+        assert!(storage.job(job.id).await.unwrap().is_none());
+    }
+    for (job, id) in tree.followers.iter().zip(tree.batches) {
+        let found = storage.job(job.id).await.unwrap().unwrap();
+        let reason = format!("its batch {id} was not complete within 1 h and was removed");
+        assert_eq!((found.state, found.reason), (State::Deleted, Some(reason)));
+    }
+    let counts = storage.counts().await.unwrap();
+    assert_eq!((counts.unfinished(), counts.deleted), (0, 3));
+}
+
+#[test]
+fn a_tree_that_is_never_complete_goes_whole() {
+    test(|home| async move {
+        let storage = home.storage().await;
+        let tree = Tree::store(&storage).await;
+        // However old those in it are: it is the outermost that counts.
+        age(&home, tree.batches[2]).await;
+        storage.tick().await.unwrap();
+        assert_eq!(storage.counts().await.unwrap().awaiting, 9);
+        age(&home, tree.batches[0]).await;
+        storage.tick().await.unwrap();
+        is_gone(&storage, &tree).await;
+        let mut connection = home.connection().await;
+        for table in [
+            "batch",
+            "batch_member",
+            "batch_delta",
+            "dependency",
+            "awaiting",
+        ] {
+            let sql = home.sql(&format!("select count(*) from jobs.{table}"));
+            let left: i64 = sqlx::query_scalar(sql)
+                .fetch_one(&mut connection)
+                .await
+                .unwrap();
+            assert_eq!(left, 0, "{table}");
+        }
+    });
+}
+
+#[test]
+fn what_is_half_removed_cannot_be_completed() {
+    test(|home| async move {
+        let storage = home.storage().await;
+        let tree = Tree::store(&storage).await;
+        age(&home, tree.batches[0]).await;
+        run(&home, "select jobs.remove_unsealed(1)").await;
+        assert_eq!(storage.counts().await.unwrap().awaiting, 5);
+        for id in tree.batches {
+            let sealed = storage.seal_batch(id).await;
+            assert!(
+                matches!(sealed, Err(Error::UnknownBatch(of)) if of == id),
+                "{sealed:?}"
+            );
+            let more = storage.insert(&[member(id)]).await;
+            assert!(
+                matches!(more, Err(Error::UnknownBatch(of)) if of == id),
+                "{more:?}"
+            );
+            let late = storage.insert(&[after(id)]).await;
+            assert!(
+                matches!(late, Err(Error::UnknownBatch(of)) if of == id),
+                "{late:?}"
+            );
+            let cancelled = storage.cancel_batch(id, "ada", None).await;
+            assert!(
+                matches!(cancelled, Err(Error::UnknownBatch(_))),
+                "{cancelled:?}"
+            );
+        }
+        storage.tick().await.unwrap();
+        is_gone(&storage, &tree).await;
+    });
+}
+
+/// Somebody is about to put something into it: it is left until he is done.
+#[test]
+fn what_somebody_has_locked_is_left_whole() {
+    test(|home| async move {
+        let storage = home.storage().await;
+        let tree = Tree::store(&storage).await;
+        age(&home, tree.batches[0]).await;
+        let mut connection = home.connection().await;
+        let lock = format!(
+            "begin; select from \"{}\".batch where id = '{}' for share",
+            home.schema, tree.batches[2]
+        );
+        let locked = sqlx::raw_sql(AssertSqlSafe(lock)).execute(&mut connection);
+        locked.await.unwrap();
+        storage.tick().await.unwrap();
+        assert_eq!(storage.counts().await.unwrap().awaiting, 9);
+        let done = sqlx::raw_sql("commit").execute(&mut connection).await;
+        done.unwrap();
+        storage.tick().await.unwrap();
+        is_gone(&storage, &tree).await;
+    });
+}
