@@ -2,7 +2,7 @@
 //! one that is refused leaves the caller's transaction as it was.
 
 use jobs_core::job::{NewJob, ParentId};
-use jobs_core::storage::{Inserted, NewBatch, check_rules};
+use jobs_core::storage::{Inserted, NewBatch, check_rules, waits_in_a_circle};
 use jobs_core::{Error, Result};
 use sqlx::Row;
 use sqlx::postgres::PgRow;
@@ -107,9 +107,10 @@ fn explain(problem: &str, row: &PgRow, jobs: &[NewJob]) -> Error {
         "batch ended" => Error::Invalid(format!(
             "batch {about} has ended and takes no members; reopen it first"
         )),
-        "waits for itself" => Error::Invalid(format!(
-            "a member of batch {about} cannot wait for that batch: it would wait for itself"
-        )),
+        "circle" => {
+            let circle: Vec<ParentId> = serde_json::from_str(&detail).unwrap_or_default();
+            waits_in_a_circle(&circle)
+        }
         _ => Error::Invalid(detail),
     }
 }

@@ -83,7 +83,6 @@ queries! {
     attempt
     attempt_trim
     batch
-    batch_above
     batch_below
     batch_count
     batch_drop
@@ -236,6 +235,7 @@ queries! {
     unique_take
     untie
     used
+    waiters
     worker_alive
 }
 

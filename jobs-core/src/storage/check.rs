@@ -1,7 +1,8 @@
 //! What can be wrong with the rules of jobs, as far as it shows without looking into a storage.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
+use super::circle::{Waits, waits_in_a_circle};
 use crate::error::{Error, Result};
 use crate::job::{Bound, JobId, LimitRule, NewJob, ParentId, Rules};
 
@@ -9,8 +10,8 @@ use crate::job::{Bound, JobId, LimitRule, NewJob, ParentId, Rules};
 const LONGEST_KEY: usize = 256;
 
 /// Refuses jobs whose [rules](NewJob::rules) can never be kept, with [`Error::Invalid`]: a job that waits
-/// for itself, or for the batch that it is a member of; jobs that wait for each other in a circle; the
-/// same parent twice; an input from a job that is no parent; a key that is empty (of a unique job) or
+/// for itself, or for the batch that it is a member of; jobs that wait for each other in a circle, also
+/// through batches that they are in; the same parent twice; an input from a job that is no parent; a key that is empty (of a unique job) or
 /// longer than 256 bytes; the same limit twice; a limit of nothing, or one that a job is too heavy for.
 ///
 /// Storages call this before they store anything. Jobs without rules cost one look each.
@@ -122,52 +123,19 @@ fn bound(rule: &LimitRule) -> std::result::Result<(), String> {
     Ok(())
 }
 
-/// Jobs of one request may wait for each other in any order, but not in a circle. (With jobs that are
-/// stored already there can be none: they cannot wait for what was not there.)
+/// Jobs of one request may wait for each other in any order, but not in a circle, nor through batches that
+/// some of them are in. (Circles with what is stored are for the storage to find: [`CircleSearch`](super::CircleSearch).)
 fn check_circles(jobs: &[NewJob]) -> Result<()> {
-    let at: HashMap<JobId, usize> = jobs
-        .iter()
-        .enumerate()
-        .map(|(n, job)| (job.id, n))
-        .collect();
-    let mut children = vec![Vec::new(); jobs.len()];
-    let mut waits = vec![0_usize; jobs.len()];
-    for (child, job) in jobs.iter().enumerate() {
-        for parent in job.rules.iter().flat_map(|rules| &rules.parents) {
-            if let ParentId::Job(id) = parent.of
-                && let Some(&parent) = at.get(&id)
-            {
-                children[parent].push(child);
-                waits[child] += 1;
-            }
-        }
+    match Waits::of(jobs).circle() {
+        Some(circle) => Err(waits_in_a_circle(&circle)),
+        None => Ok(()),
     }
-    let mut free: Vec<_> = (0..jobs.len()).filter(|&n| waits[n] == 0).collect();
-    let mut seen = 0;
-    while let Some(next) = free.pop() {
-        seen += 1;
-        for &child in &children[next] {
-            waits[child] -= 1;
-            if waits[child] == 0 {
-                free.push(child);
-            }
-        }
-    }
-    if seen == jobs.len() {
-        return Ok(());
-    }
-    let stuck = (0..jobs.len()).filter(|&n| waits[n] > 0);
-    let stuck: Vec<_> = stuck.take(5).map(|n| jobs[n].id.to_string()).collect();
-    Err(Error::Invalid(format!(
-        "these jobs wait for each other in a circle, or for such jobs: {}",
-        stuck.join(", ")
-    )))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::job::{Condition, Parent};
+    use crate::job::{BatchId, Condition, Parent};
 
     fn after(parents: &[&NewJob]) -> NewJob {
         let mut job = NewJob::new(JobId::new(), "work", "{}");
@@ -190,6 +158,52 @@ mod tests {
             check_rules(&[d]).is_ok(),
             "its parents may be stored already"
         );
+    }
+
+    #[test]
+    fn a_circle_through_a_batch_is_refused_and_named() {
+        let batch = BatchId::new();
+        let mut callback = after(&[]);
+        callback.rules.get_or_insert_default().parents = vec![Parent {
+            of: ParentId::Batch(batch),
+            on: Condition::Any,
+        }];
+        let mut member = after(&[&callback]);
+        member.rules.get_or_insert_default().batch = Some(batch);
+        let mut other = after(&[]);
+        other.rules.get_or_insert_default().batch = Some(batch);
+        assert!(check_rules(&[callback.clone(), other.clone()]).is_ok());
+        let error = check_rules(&[other, member.clone(), callback.clone()]);
+        let text = error.unwrap_err().to_string();
+        let (one, two) = (member.id, callback.id);
+        let circle = format!("batch {batch} → job {one} → job {two}");
+        let turned = |start: usize| {
+            let all = [
+                format!("batch {batch}"),
+                format!("job {one}"),
+                format!("job {two}"),
+            ];
+            [0, 1, 2, 3]
+                .map(|n| all[(start + n) % 3].clone())
+                .join(" → ")
+        };
+        assert!(
+            (0..3).any(|n| text.contains(&turned(n))),
+            "{text}, not {circle}"
+        );
+    }
+
+    #[test]
+    fn a_long_row_is_no_circle_and_a_long_circle_is_told_in_part() {
+        let mut jobs = vec![after(&[])];
+        for _ in 0..20_000 {
+            let next = after(&[jobs.last().unwrap()]);
+            jobs.push(next);
+        }
+        assert!(check_rules(&jobs).is_ok());
+        jobs[0].rules = after(&[jobs.last().unwrap()]).rules;
+        let text = check_rules(&jobs).unwrap_err().to_string();
+        assert!(text.contains("19991 more") && text.len() < 1_000, "{text}");
     }
 
     #[test]

@@ -14,6 +14,7 @@
 
 mod batch;
 mod check;
+mod circle;
 mod control;
 mod finished;
 mod handle;
@@ -40,6 +41,7 @@ use crate::lifecycle::RecurringChange;
 
 pub use batch::{BatchRecord, NewBatch};
 pub use check::{check_limit, check_rules};
+pub use circle::{CircleSearch, waits_in_a_circle};
 pub use control::{
     Control, ControlEvent, ControlVerb, Controls, OrderRecord, Pause, PauseRecord, Scope,
 };
@@ -172,7 +174,9 @@ pub trait Storage: Inspect + Any + Send + Sync + 'static {
     ///
     /// The batch that it is a member of must be known, not ended and not cancelled, as for a job. A job
     /// that waits for a batch that it is in, itself or by the batches around its own, would wait for
-    /// itself: [`Error::Invalid`](crate::Error::Invalid), here and in every insert.
+    /// itself: [`Error::Invalid`](crate::Error::Invalid), here and in every insert. So would one that waits for
+    /// somebody who waits for its batch, however many are between them, as far as
+    /// [`CircleSearch`] goes.
     ///
     /// As long as a batch is not sealed its members are Awaiting, whatever they wait for besides, and no
     /// verb but a deletion moves them. Batches in it are not sealed either then, whatever is said of them

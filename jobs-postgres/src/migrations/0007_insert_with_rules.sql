@@ -17,7 +17,8 @@ $fn$;
 -- the work is known and whether that job was there before; or what is wrong (`problem`, and what it is about), and then
 -- nothing is stored, and the caller's transaction can go on. The lanes of tickets are answered too.
 --
--- Everybody locks in this order: keys, batches, parents by id; then what is stored; then jobs that take a new one's place.
+-- Everybody locks in this order: keys, batches, parents by id; then what is stored; then jobs that take a new one's place;
+-- then, for a search for circles, the names of batches by id.
 create or replace function jobs.insert_with_rules(
     p_ids uuid[], p_kinds text[], p_queues text[], p_priorities int2[], p_args text[], p_options text[], p_due_at timestamptz[],
     p_due_in float8[], p_rules text[], p_batch uuid, p_name text, p_parent uuid, p_keep_for text, p_sealed boolean,
@@ -45,6 +46,8 @@ declare
     v_places   int2[];
     v_on       int2[];
     v_verdicts int[];
+    v_waiting  uuid[] := '{}';          -- parents that are not in the request, and wait themselves
+    v_starts   uuid[];
     u          record;
     told       record;
 begin
@@ -150,10 +153,10 @@ begin
         v_parents := array(
             select distinct x.id from unnest(v_of) x (id) left join unnest(p_ids, v_fresh) f (id, fresh) on f.id = x.id and f.fresh
              where f.id is null order by x.id);
-        select array_agg(l.id), array_agg(l.side) into v_parents, v_sides
-          from (select p.id, coalesce(j.state, b.side, -1)::int2 as side
+        select array_agg(l.id), array_agg(l.side), coalesce(array_agg(l.id) filter (where l.waits), '{}') into v_parents, v_sides, v_waiting
+          from (select p.id, coalesce(j.state, b.side, -1)::int2 as side, b.side = 0 or j.state = 1 and j.pending > 0 as waits
                   from unnest(v_parents) p (id)
-                  left join (select j.id, j.state from jobs.job j
+                  left join (select j.id, j.state, j.pending from jobs.job j
                               where j.id = any (v_parents) and j.id between v_parents[1] and v_parents[cardinality(v_parents)]
                               order by j.id for share) j on j.id = p.id
                   left join (select b.id, coalesce(b.outcome, 0) as side from jobs.batch b where b.id = any (v_parents) and b.removed_at is null
@@ -169,19 +172,6 @@ begin
             select jobs.verdict(c.condition, s.side)
               from unnest(v_of, v_on) with ordinality c (parent, condition, place)
               left join unnest(v_parents, v_sides) s (id, side) on s.id = c.parent order by c.place);
-        -- Who waits for a batch that waits for him would wait for ever.
-        with recursive up (child, batch) as (
-            select x.id, (x.rules::json ->> 'batch')::uuid from unnest(p_ids, p_rules) x (id, rules) where x.rules::json ->> 'batch' is not null
-             union
-            select up.child, (select b.parent from jobs.batch b where b.id = up.batch) from up where up.batch is not null
-        )
-        select c.parent as id into u
-          from unnest(v_children, v_of) c (child, parent) left join up on up.child = c.child and up.batch = c.parent
-         where up.child is not null or c.parent = c.child limit 1;
-        if found then
-            about := u.id;
-            raise exception 'waits for itself' using errcode = 'JB001';
-        end if;
     end if;
 
     with waits as (
@@ -262,6 +252,24 @@ begin
         queues := queues || told.queues;
         priorities := priorities || told.priorities;
     end loop;
+    -- A new job that waits for somebody who waits himself, and for whom somebody waits, may close a circle. Looked for last,
+    -- because it may wait for another who looks: by then he waits for nobody.
+    if v_waiting <> '{}' and v_batches <> '{}' or v_children is not null and ids <> p_ids then
+        v_starts := array(
+            select distinct c.child
+              from unnest(v_children, v_of, v_verdicts) c (child, parent, verdict)
+              join unnest(p_ids, p_rules, v_fresh) x (id, rules, fresh) on x.id = c.child and x.fresh
+              left join unnest(v_waiting || array(select y.answer from unnest(p_ids, ids) y (id, answer) where y.answer <> y.id)) w (id)
+                on w.id = c.parent
+              left join unnest(v_of) o (id) on o.id = c.child
+             where c.verdict = 0 and w.id is not null and (o.id is not null or x.rules::json ->> 'batch' is not null));
+        if v_starts <> '{}' then
+            detail := jobs.circle(v_starts, 1000 + cardinality(v_stored));
+        end if;
+        if detail is not null then
+            raise exception 'circle' using errcode = 'JB001';
+        end if;
+    end if;
     if p_batch is not null and p_sealed then
         select f.queues, f.priorities into told from jobs.fold_batch(p_batch) f;
         queues := queues || told.queues;

@@ -1,4 +1,4 @@
--- Batches: sealed, counted, ended, opened again.
+-- Batches: sealed, counted, ended, opened again; and circles of jobs and batches that wait for each other.
 
 -- Adds up what happened to the members of a batch, and ends it, or opens it again, if so it has come to. Somebody else who
 -- has locked the batch does it too, or a later call.
@@ -271,5 +271,73 @@ begin
     end if;
     perform from jobs.batch b where b.id = (p_rules ->> 'batch')::uuid and b.sealed_at is null and b.cancelled_at is null for share;
     return found;
+end
+$fn$;
+
+-- Looks for a circle through these jobs, which have just been stored: from them to those who wait for them, and for those, to
+-- p_limit of them at most. Answers it, if there is one, as it is read in the program: each waits for the next, the last for
+-- the first.
+--
+-- Two who would close one together, at the same time, would not see each other. So whoever looks locks the batches that his
+-- jobs are in, and those that they wait for, until he commits; others who put members into them are not held up by that.
+create or replace function jobs.circle(p_jobs uuid[], p_limit int) returns text language plpgsql volatile
+    set enable_seqscan = off set enable_bitmapscan = off set enable_mergejoin = off set enable_hashjoin = off set enable_nestloop = on as $fn$
+declare
+    v_waiters uuid[] := '{}';           -- each waits for the one at its place in v_awaited
+    v_awaited uuid[] := '{}';
+    v_seen    uuid[] := p_jobs;
+    v_level   uuid[] := p_jobs;
+    v_circle  uuid[] := '{}';
+    v_next    uuid;
+    v_left    int;
+    found_w   uuid[];
+    found_a   uuid[];
+begin
+    perform pg_advisory_xact_lock(hashtext('jobs:jobs'), hashtext(l.id::text))
+       from (with recursive up (id) as (
+                 select m.batch from jobs.batch_member m where m.member = any (p_jobs)
+                  union
+                 select b.parent from up join jobs.batch b on b.id = up.id where b.parent is not null
+             )
+             select up.id from up
+              union
+             select d.parent from jobs.dependency d join jobs.batch b on b.id = d.parent where d.child = any (p_jobs)
+              order by 1) l;
+    loop
+        select coalesce(array_agg(e.waiter), '{}'), coalesce(array_agg(e.awaited), '{}') into found_w, found_a
+          from (select m.batch, m.member from jobs.batch_member m where m.member = any (v_level)
+                 union all
+                select b.parent, b.id from jobs.batch b where b.id = any (v_level) and b.parent is not null
+                 union all
+                select d.child, d.parent from jobs.dependency d where d.parent = any (v_level)
+                 limit 2 * p_limit) e (waiter, awaited);
+        v_waiters := v_waiters || found_w;
+        v_awaited := v_awaited || found_a;
+        v_level := array(select w.id from unnest(found_w) w (id) except select s.id from unnest(v_seen) s (id));
+        v_seen := v_seen || v_level;
+        exit when v_level = '{}' or cardinality(v_seen) > p_limit;
+    end loop;
+    if not exists (select from unnest(v_waiters) w (id) where w.id = any (p_jobs)) then
+        return null;
+    end if;
+    -- Whom nobody waits for is in no circle, nor who waits for nobody: what is left when none such is left are circles.
+    loop
+        v_left := cardinality(v_waiters);
+        select coalesce(array_agg(e.waiter), '{}'), coalesce(array_agg(e.awaited), '{}') into v_waiters, v_awaited
+          from unnest(v_waiters, v_awaited) e (waiter, awaited)
+         where e.waiter = any (v_awaited) and e.awaited = any (v_waiters);
+        if v_waiters = '{}' then
+            return null;
+        end if;
+        exit when cardinality(v_waiters) = v_left;
+    end loop;
+    v_next := v_waiters[1];
+    while v_next <> all (v_circle) loop
+        v_circle := v_circle || v_next;
+        v_next := v_awaited[array_position(v_waiters, v_next)];
+    end loop;
+    return (select json_agg(json_build_object(case when b.id is null then 'job' else 'batch' end, c.id) order by c.place)
+              from unnest(v_circle) with ordinality c (id, place) left join jobs.batch b on b.id = c.id
+             where c.place >= array_position(v_circle, v_next));
 end
 $fn$;

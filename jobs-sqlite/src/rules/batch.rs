@@ -6,7 +6,7 @@ use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 use uuid::Uuid;
 
-use jobs_core::job::{BatchId, NewJob, ParentId, State};
+use jobs_core::job::{BatchId, NewJob, State};
 use jobs_core::storage::BatchRecord;
 
 use super::{Refusal, Step, Told, ids_of};
@@ -51,11 +51,6 @@ pub(super) async fn look(step: &mut Step<'_>, jobs: &[NewJob]) -> fault::Result<
     if let Some(unknown) = wanted.iter().find(|batch| !known.contains(batch)) {
         return Ok(Err(Refusal::UnknownBatch(*unknown)));
     }
-    for job in jobs {
-        if let Err(why) = waits_for_own(step, job).await? {
-            return Ok(Err(why));
-        }
-    }
     Ok(Ok(found))
 }
 
@@ -69,36 +64,6 @@ pub(super) fn takes_members(batch: &BatchRecord) -> Told<()> {
     Err(Refusal::Invalid(format!(
         "batch {id} {how}: it takes no members unless it is reopened"
     )))
-}
-
-/// A job that waits for a batch that its own batch is in would wait for itself.
-async fn waits_for_own(step: &mut Step<'_>, job: &NewJob) -> fault::Result<Told<()>> {
-    let Some(batch) = batch_of(job) else {
-        return Ok(Ok(()));
-    };
-    let parents = job.rules.iter().flat_map(|rules| &rules.parents);
-    let mut batches = parents.filter_map(|parent| match parent.of {
-        ParentId::Batch(id) => Some(id),
-        ParentId::Job(_) => None,
-    });
-    let Some(first) = batches.next() else {
-        return Ok(Ok(()));
-    };
-    let above = step.queries.batch_above.query().bind(batch.as_uuid());
-    let rows = above.fetch_all(&mut *step.tx).await?;
-    let above: Vec<Uuid> = rows
-        .iter()
-        .map(|row| Ok(row.try_get(0)?))
-        .collect::<fault::Result<_>>()?;
-    let mut own = [first].into_iter().chain(batches);
-    let own = own.find(|id| above.contains(&id.as_uuid()));
-    Ok(match own {
-        Some(own) => Err(Refusal::Invalid(format!(
-            "job {}: it waits for batch {own}, of which it is a member: it would wait for itself",
-            job.id
-        ))),
-        None => Ok(()),
-    })
 }
 
 /// What is known of batches.

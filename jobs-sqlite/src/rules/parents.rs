@@ -7,6 +7,7 @@ use sqlx::sqlite::SqliteRow;
 use uuid::Uuid;
 
 use jobs_core::job::{BatchId, Condition, JobId, NewJob, Parent, ParentId, State};
+use jobs_core::storage::CircleSearch;
 
 use super::batch;
 use super::{Refusal, Step, Told, ids_of};
@@ -80,6 +81,9 @@ impl Parents {
             }
         }
         let stored = outcomes(step, &wanted, &fresh).await?;
+        if let Err(why) = no_circle(step, jobs, &stored).await? {
+            return Ok(Err(why));
+        }
         let mut waits = HashMap::new();
         for (job, parents) in wanted {
             let mut found = Waits::default();
@@ -87,7 +91,7 @@ impl Parents {
                 let of_request = matches!(parent, ParentId::Job(id) if fresh.contains(&id));
                 let outcome = match stored.get(&parent) {
                     _ if of_request => None,
-                    Some(outcome) => *outcome,
+                    Some(known) => known.outcome,
                     None => return Ok(Err(unknown(parent))),
                 };
                 let met = outcome.and_then(|outcome| on.met_by(outcome));
@@ -124,12 +128,41 @@ fn unknown(parent: ParentId) -> Refusal {
     }
 }
 
-/// How the parents stand that are stored: `None` if they have not ended.
+/// None of the new jobs waits for somebody who would wait for it.
+async fn no_circle(
+    step: &mut Step<'_>,
+    jobs: &[NewJob],
+    stored: &HashMap<ParentId, Known>,
+) -> fault::Result<Told<()>> {
+    let waits = |parent| stored.get(&parent).is_some_and(|known| known.waits);
+    let mut search = CircleSearch::new(jobs.iter(), waits);
+    while let Some(some) = search.next() {
+        let waiters = step.queries.waiters.query();
+        let waiters = waiters.bind(ids_of(some.into_iter().map(uuid_of))?);
+        for row in waiters.fetch_all(&mut *step.tx).await? {
+            let awaited = parent_of(row.try_get(0)?, row.try_get(1)?);
+            let waiter = parent_of(row.try_get(2)?, row.try_get(3)?);
+            search.found(waiter, awaited);
+        }
+    }
+    let found = search.end();
+    Ok(found.map_err(|error| Refusal::Invalid(error.to_string())))
+}
+
+/// How a parent stands that is stored.
+struct Known {
+    /// `None` if it has not ended.
+    outcome: Option<State>,
+    /// It waits itself.
+    waits: bool,
+}
+
+/// How the parents stand that are stored.
 async fn outcomes(
     step: &mut Step<'_>,
     wanted: &Wanted,
     fresh: &BTreeSet<JobId>,
-) -> fault::Result<HashMap<ParentId, Option<State>>> {
+) -> fault::Result<HashMap<ParentId, Known>> {
     let parents = wanted.values().flatten();
     let jobs: BTreeSet<Uuid> = parents
         .filter_map(|(parent, _)| match parent {
@@ -143,10 +176,11 @@ async fn outcomes(
         for row in known.fetch_all(&mut *step.tx).await? {
             let id: Uuid = row.try_get(0)?;
             let state = row.try_get::<&str, _>(1)?.parse::<State>().ok();
-            found.insert(
-                ParentId::Job(id.into()),
-                state.filter(|state| state.is_final()),
-            );
+            let known = Known {
+                outcome: state.filter(|state| state.is_final()),
+                waits: state == Some(State::Awaiting),
+            };
+            found.insert(ParentId::Job(id.into()), known);
         }
     }
     let batches = wanted.values().flatten();
@@ -158,7 +192,8 @@ async fn outcomes(
         .collect();
     for batch in batch::records(step, batches).await? {
         let outcome = batch.finished_at.map(|_| batch.outcome());
-        found.insert(ParentId::Batch(batch.id), outcome);
+        let waits = outcome.is_none();
+        found.insert(ParentId::Batch(batch.id), Known { outcome, waits });
     }
     Ok(found)
 }

@@ -10,7 +10,9 @@ macro_rules! job_rules {
             /// must come about. Once one has ended so that it cannot any more, the job is Deleted, with a
             /// reason that names it.
             ///
-            /// What has ended already is met at once. A delay counts from now, not from then.
+            /// What has ended already is met at once. A delay counts from now, not from then. Refused with
+            /// [`Error::Invalid`](crate::Error::Invalid) if the job would wait for itself, by whatever way: it
+            /// names who waits for whom.
             ///
             /// [`on_deletion`]: crate::client::JobHandle::on_deletion
             /// [`on_any`]: crate::client::JobHandle::on_any

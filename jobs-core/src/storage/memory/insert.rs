@@ -90,9 +90,11 @@ impl Tables {
                     return Err(Error::UnknownJob(id));
                 }
             }
-            self.batches_hold(job.id, rules)?;
+            self.batches_hold(rules)?;
         }
-        Ok(())
+        let both = jobs.iter().zip(fates);
+        let new = both.filter(|(_, fate)| matches!(fate, Fate::New));
+        self.no_circle(new.map(|(job, _)| job))
     }
 
     fn store(&mut self, job: &NewJob, fate: Fate, now: DateTime<Utc>) -> Inserted {

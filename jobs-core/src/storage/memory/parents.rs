@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use chrono::{DateTime, Utc};
 
 use super::tables::{Place, Tables};
-use crate::job::{Condition, JobId, Parent, ParentId, State};
+use crate::error::Result;
+use crate::job::{Condition, JobId, NewJob, Parent, ParentId, State};
+use crate::storage::CircleSearch;
 
 /// Who waits for whom, as long as the parent has not ended as the child wants it.
 #[derive(Debug, Default)]
@@ -90,6 +92,31 @@ impl Tables {
             job.awaits = awaits;
         }
         self.runs_if_ready(id, now);
+    }
+
+    /// None of the new jobs waits for somebody who would wait for it.
+    pub(super) fn no_circle<'j>(
+        &self,
+        jobs: impl Iterator<Item = &'j NewJob> + Clone,
+    ) -> Result<()> {
+        let mut search = CircleSearch::new(jobs, |parent| match parent {
+            ParentId::Job(id) => self.jobs.get(&id).is_some_and(|job| !job.awaits.is_empty()),
+            ParentId::Batch(id) => self.end_of_batch(id).is_none(),
+        });
+        while let Some(some) = search.next() {
+            for awaited in some {
+                let around = match awaited {
+                    ParentId::Job(id) => self.batch_of(id),
+                    ParentId::Batch(id) => self.batches.get(&id).and_then(|it| it.record.parent),
+                };
+                let children = self.dependencies.of(awaited).into_iter();
+                let children = children.map(|(child, _)| ParentId::Job(child));
+                for waiter in children.chain(around.map(ParentId::Batch)) {
+                    search.found(waiter, awaited);
+                }
+            }
+        }
+        search.end()
     }
 
     /// How a parent has ended, if it has.

@@ -425,6 +425,16 @@ macro_rules! __conformance_list {
                 what_waits_for_its_own_batch_is_refused
                 who_is_not_stored_is_no_member
             }
+            circles {
+                batches_that_wait_for_each_other_are_refused
+                circles_through_jobs_are_refused
+                circles_through_batches_around_are_refused
+                circles_within_a_request_are_refused
+                what_is_no_circle_is_taken
+                a_circle_beyond_the_search_may_be_broken_by_hand
+                of_two_who_close_a_circle_at_once_one_is_refused
+                a_search_beside_many_is_short
+            }
             nested {
                 all_are_complete_with_the_outermost
                 one_in_a_complete_batch_is_completed_by_itself

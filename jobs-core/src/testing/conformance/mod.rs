@@ -22,6 +22,7 @@ pub mod batch_creation;
 pub mod beat;
 pub mod cancelling;
 pub mod children;
+pub mod circles;
 pub mod claim;
 pub mod command;
 pub mod conflict;
