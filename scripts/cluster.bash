@@ -2,7 +2,7 @@
 # Throw-away PostgreSQL clusters, one folder each below the temporary folder. Sourced by `./test` and `scripts/postgres`.
 #
 #   jobs-postgres-UID-NAME/      ours (checked before anything is stopped or removed)
-#     cluster                    the marker: bin, port and owner, one `key=value` a line
+#     cluster                    the marker: bin, port and owner, one `key=value` a line; `made` once it is complete
 #     server/{data,socket,log}   the server's; it belongs to `nobody` when root runs this, since PostgreSQL refuses root
 #     postgres/                  a copy of the binaries, only if that user cannot read the originals
 #
@@ -117,7 +117,7 @@ cluster_create() {
             cluster_as_server "$bin/initdb" --pgdata=data --username=postgres --auth=trust --encoding=UTF8 \
                 --locale=C --no-sync >"$dir/initdb.log" 2>&1
     ) || { cat "$dir/initdb.log" >&2; return 1; }
-    cat >>"$server/data/postgresql.conf" <<-SETTINGS
+    cat >>"$server/data/postgresql.conf" <<-SETTINGS || return
 		listen_addresses = '127.0.0.1'
 		unix_socket_directories = '$server/socket'
 		max_connections = 200
@@ -127,6 +127,12 @@ cluster_create() {
 		log_line_prefix = '%m [%p] %a '
 		log_lock_waits = on
 	SETTINGS
+    echo made=yes >>"$dir/cluster"
+}
+
+# Whether its making came to an end: a full disk or a kill may have been in the way.
+cluster_is_made() {
+    cluster_is_ours "$1" && { [[ $(cluster_get "$1" made) == yes ]] || cluster_is_running "$1"; }
 }
 
 # cluster_up DIR: starts the server, on the port it had before or on a free one, and returns when it answers.
