@@ -32,6 +32,7 @@ pub use declared::PruneRecurring;
 pub(crate) use declared::declare;
 pub use entry::{Argument, EntryRef, JobEntry, JobFn};
 pub use error::{Directive, JobError};
+pub(crate) use panic::catch;
 pub use panic::{Panic, catch_panic};
 pub use perform::{blocking, perform};
 pub use recurring::RecurringEntry;

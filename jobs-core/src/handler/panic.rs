@@ -109,7 +109,7 @@ pub async fn catch_panic<F: Future + Unpin>(mut future: F) -> Result<F::Output, 
 }
 
 /// Runs the closure to its end, or to its panic.
-pub(super) fn catch<R>(run: impl FnOnce() -> R) -> Result<R, Panic> {
+pub(crate) fn catch<R>(run: impl FnOnce() -> R) -> Result<R, Panic> {
     note_sites();
     // What the closure leaves half done is never used again: a job's run ends with its panic.
     catch_unwind(AssertUnwindSafe(run)).map_err(Panic::new)

@@ -1,6 +1,7 @@
 //! How long to wait before a retry.
 
 use std::borrow::Cow;
+use std::panic::catch_unwind;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -41,7 +42,8 @@ pub enum Backoff {
     },
     /// One wait for each retry; the last one repeats. Empty means none.
     List(Cow<'static, [Duration]>),
-    /// Whatever the function says for retry `n`. It can be declared on a job but not stored with one.
+    /// Whatever the function says for retry `n`, or `Polynomial` if it panics. It can be declared on a job but not
+    /// stored with one.
     #[serde(skip)]
     Function(fn(u32) -> Duration),
 }
@@ -96,7 +98,10 @@ impl Backoff {
                 let at = (n as usize).min(waits.len());
                 at.checked_sub(1).map_or(Duration::ZERO, |at| waits[at])
             }
-            Self::Function(wait) => wait(n),
+            // Nobody is there to catch its panic, and without an answer the job would stay where it is.
+            Self::Function(wait) => {
+                catch_unwind(|| wait(n)).unwrap_or_else(|_| Self::Polynomial.delay(n, luck))
+            }
         };
         wait.min(LONGEST)
     }

@@ -20,7 +20,7 @@ use super::crew::Crew;
 use super::held::{Next, Taken};
 use super::running::{Cancelled, Run};
 use crate::client::{handed_down, handing_down};
-use crate::handler::{ContextParts, JobContext, JobEntry, catch_panic};
+use crate::handler::{ContextParts, JobContext, JobEntry, catch, catch_panic};
 use crate::job::{AttemptOutcome, ErrorReport, StoredOptions};
 use crate::lifecycle::{Advice, Failure, Outcome, RetryPolicy};
 
@@ -204,12 +204,18 @@ async fn run_handler(
     let handler = catch_panic((entry.perform)(context));
     let ended = match timeout {
         None => handler.await,
-        Some(limit) => match tokio::time::timeout(limit, handler).await {
-            Ok(ended) => ended,
-            // The handler's future is dropped here. A plain function goes on in its thread; what it
-            // returns is not looked at.
-            Err(_) => return timed_out(limit),
-        },
+        Some(limit) => {
+            let mut handler = Box::pin(handler);
+            match tokio::time::timeout(limit, handler.as_mut()).await {
+                Ok(ended) => ended,
+                Err(_) => {
+                    // A plain function goes on in its thread; what it returns is not looked at. A destructor may
+                    // panic: that must not take this runner along, and the job with it.
+                    let _ = catch(move || drop(handler));
+                    return timed_out(limit);
+                }
+            }
+        }
     };
     ended.unwrap_or_else(Outcome::from)
 }

@@ -132,6 +132,56 @@ async fn a_panic_fails_the_attempt_and_nothing_else() {
     running.stop().await;
 }
 
+/// Panics where it is dropped.
+struct Bomb;
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            panic!("it went off");
+        }
+    }
+}
+
+#[tokio::test]
+async fn panics_outside_of_the_handler_end_nothing_but_the_attempt() {
+    let storage = storage();
+    let timeout = JobDefaults {
+        timeout: Some(Duration::from_millis(40)),
+        ..retried_at_once(0)
+    };
+    let dropped = kind("panics_when_dropped", timeout, |_| {
+        Box::pin(async {
+            let _bomb = Bomb;
+            std::future::pending().await
+        })
+    });
+    let backoff = JobDefaults {
+        backoff: Some(Backoff::Function(|_| panic!("no number"))),
+        ..retried_at_once(1)
+    };
+    let waits = kind("panics_when_asked_how_long", backoff, |_| {
+        Box::pin(async { failed("no", Advice::Policy) })
+    });
+    let next = kind("comes_after_panics", JobDefaults::NONE, |_| {
+        Box::pin(async { done() })
+    });
+    let running = worker(&storage, vec![dropped, waits, next]).concurrency(1);
+    let running = running.start().await.unwrap();
+    let dropped = enqueue(&storage, "panics_when_dropped").await;
+    let waits = enqueue(&storage, "panics_when_asked_how_long").await;
+    let next = enqueue(&storage, "comes_after_panics").await;
+    let record = until_state(&storage, dropped, State::Failed).await;
+    let reason = record.reason.unwrap();
+    assert!(reason.contains("timed out after 40 ms"), "{reason}");
+    // The default holds: it waits some 16 seconds or more.
+    let record = until_state(&storage, waits, State::Scheduled).await;
+    let wait = (record.due_at - storage.now()).num_seconds();
+    assert!((10..60).contains(&wait), "{wait} s");
+    until_state(&storage, next, State::Succeeded).await;
+    running.stop().await;
+}
+
 #[tokio::test]
 async fn a_timeout_frees_the_slot() {
     let storage = storage();
