@@ -18,15 +18,19 @@ pub(crate) fn named(kinds: &[String]) -> Vec<&'static JobEntry> {
         disturbed,
         explode,
         fails,
+        fills,
         heeds,
         hold,
         ignores,
         noop,
         not_a_number,
         note,
+        passes_on,
         renamed,
         rest,
-        snoozes
+        snoozes,
+        spread,
+        tenants
     ];
     entries.retain(|entry| kinds.is_empty() || kinds.iter().any(|kind| kind == entry.kind));
     entries
@@ -152,6 +156,41 @@ pub(crate) async fn disturbed(effects: Data<Effects>, ctx: JobContext) -> Result
     effects.write(if ctx.is_lost() { "lost" } else { "cancelled" }, &ctx);
     Err("told to stop".into())
 }
+
+/// Enqueues another one, for later, and answers which.
+#[job(name = "e2e.passes_on")]
+pub(crate) async fn passes_on(millis: u64) -> Result<jobs::JobId, JobError> {
+    Ok(note
+        .enqueue(1)
+        .delay(Duration::from_millis(millis))
+        .await?
+        .id())
+}
+
+/// Stores a batch of jobs that do nothing.
+#[job(name = "e2e.fills")]
+pub(crate) async fn fills(
+    members: u32,
+    effects: Data<Effects>,
+    ctx: JobContext,
+) -> Result<(), JobError> {
+    effects.write("start", &ctx);
+    let members = noop.enqueue_many((0..members).map(|_| ()));
+    jobs::Batch::new().add_many(members).await?;
+    effects.write("end", &ctx);
+    Ok(())
+}
+
+/// Not more than two at once of a tenant.
+#[job(name = "e2e.tenants", concurrency(max = 2, key = "{tenant}"))]
+pub(crate) async fn tenants(tenant: u32, millis: u64) {
+    let _ = tenant;
+    tokio::time::sleep(Duration::from_millis(millis)).await;
+}
+
+/// Not more than ten start in a second.
+#[job(name = "e2e.spread", rate(max = 10, per = "1s"), retries = 0)]
+pub(crate) async fn spread(_n: u32) {}
 
 /// Answers what JSON cannot say.
 #[job(name = "e2e.not_a_number")]

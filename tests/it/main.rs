@@ -8,6 +8,8 @@ mod ui;
 mod bad_input;
 #[cfg(all(feature = "postgres", feature = "sqlite"))]
 mod batches;
+#[cfg(all(feature = "postgres", feature = "sqlite", target_os = "linux"))]
+mod clocks;
 #[cfg(all(feature = "postgres", feature = "sqlite"))]
 mod continuations;
 #[cfg(all(feature = "postgres", feature = "sqlite"))]

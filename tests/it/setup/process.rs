@@ -2,9 +2,9 @@
 //! program, started again to run one test: [`a_worker_process_starts_and_stops`], which is the worker
 //! when it finds its orders in the environment.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::Read;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -35,6 +35,9 @@ pub(crate) struct Orders {
     pub(crate) poll_interval: Duration,
     pub(crate) grace: Duration,
     pub(crate) stop_grace: Duration,
+    /// How many seconds its clock is ahead of the machine's.
+    #[serde(skip)]
+    pub(crate) clock: i64,
 }
 
 /// Signs of life in quick succession, for tests in which somebody dies. Not quicker: on a busy machine a
@@ -81,6 +84,7 @@ impl Place {
             poll_interval: Duration::from_millis(200),
             grace: Duration::from_secs(20),
             stop_grace: Duration::from_secs(5),
+            clock: 0,
         };
         change(&mut orders);
         start(&orders)
@@ -91,7 +95,14 @@ fn start(orders: &Orders) -> WorkerProcess {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     let count = COUNT.fetch_add(1, Ordering::Relaxed);
     let log = File::create(orders.dir.join(format!("worker-{count}.log"))).unwrap();
-    let child = Command::new(env::current_exe().unwrap())
+    let mut command = Command::new(env::current_exe().unwrap());
+    if orders.clock != 0 {
+        let shim = shifted_clock(&orders.dir);
+        command
+            .env("LD_PRELOAD", shim)
+            .env("JOBS_TEST_CLOCK", orders.clock.to_string());
+    }
+    let child = command
         .args(["--exact", "--nocapture", "--test-threads=1"])
         .arg("setup::process::a_worker_process_starts_and_stops")
         .env(ORDERS, serde_json::to_string(orders).unwrap())
@@ -100,6 +111,25 @@ fn start(orders: &Orders) -> WorkerProcess {
         .stderr(log)
         .spawn();
     WorkerProcess(child.unwrap())
+}
+
+/// The library that puts a process's clock wrong, compiled.
+fn shifted_clock(dir: &Path) -> PathBuf {
+    let (source, library) = (dir.join("shifted_clock.c"), dir.join("shifted_clock.so"));
+    if !library.exists() {
+        fs::write(&source, include_str!("shifted_clock.c")).unwrap();
+        let compiled = Command::new("cc")
+            .args(["-shared", "-fPIC", "-O1", "-o"])
+            .args([&library, &source])
+            .arg("-ldl")
+            .status();
+        assert!(
+            compiled.unwrap().success(),
+            "cc does not compile {}",
+            source.display()
+        );
+    }
+    library
 }
 
 impl WorkerProcess {
