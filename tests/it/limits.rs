@@ -1,13 +1,16 @@
 //! Limits, as users say it and as their jobs see it.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use jobs::inspect::{JobFilter, JobRecord};
 use jobs::prelude::*;
 use jobs::{Bound, JobEntry, LimitRule, State};
 
-use crate::setup::{Effects, PATIENCE, Place, on_each, until};
+use crate::kinds::{spread, tenants};
+use crate::setup::{Effects, PATIENCE, Place, WorkerProcess, long, on_all, on_each, until};
 
 const API: LimitRule = LimitRule::concurrency("api", 3);
 
@@ -220,4 +223,114 @@ async fn what_does_not_fit_may_be_deleted(place: &Place) {
     })
     .await;
     worker.stop().await;
+}
+
+/// Those that run, as the database says at one moment.
+async fn running(place: &Place) -> Vec<JobRecord> {
+    let filter = JobFilter {
+        state: Some(State::Processing),
+        kind: Some("e2e.tenants".into()),
+        limit: 1_000,
+        ..JobFilter::default()
+    };
+    place.storage.inspect().jobs(&filter).await.unwrap().jobs
+}
+
+/// How often each of these occurs.
+fn count<T: Ord>(all: impl Iterator<Item = T>) -> BTreeMap<T, usize> {
+    let mut counts = BTreeMap::new();
+    all.for_each(|one| *counts.entry(one).or_default() += 1);
+    counts
+}
+
+/// Kills the process of the worker that runs most of them; answers what it held.
+async fn kill_the_busiest(place: &Place, workers: &mut Vec<WorkerProcess>) -> Vec<JobId> {
+    let by = count(running(place).await.iter().filter_map(|job| job.worker));
+    let known = place.storage.inspect().workers().await.unwrap();
+    let busiest = by.into_iter().max_by_key(|(_, jobs)| *jobs);
+    let busiest = known
+        .iter()
+        .find(|worker| Some(worker.info.id) == busiest.map(|(id, _)| id));
+    let Some(busiest) = busiest else {
+        return Vec::new();
+    };
+    let at = workers
+        .iter()
+        .position(|worker| worker.pid() == busiest.info.pid);
+    workers.remove(at.unwrap()).kill();
+    // It may have ended what it ran just before.
+    let held = running(place).await;
+    let held = held
+        .iter()
+        .filter(|job| job.worker == Some(busiest.info.id));
+    held.map(|job| job.id).collect()
+}
+
+on_all!(four_processes_keep_a_limit_and_one_is_killed: sqlite, postgres);
+
+/// Fifty tenants, seen from outside: never more than two of one run, whoever holds their permits and dies, and all end.
+async fn four_processes_keep_a_limit_and_one_is_killed(place: &Place) {
+    let n = if long() { 10_000 } else { 600 };
+    let jobs = (0..n).map(|n| (n % 50, 50));
+    let jobs = tenants.enqueue_many(jobs).on(&place.client).await.unwrap();
+    let mut workers = Vec::new();
+    for _ in 0..4 {
+        workers.push(place.process(|_| {}).await);
+    }
+    let (mut seen, mut most, mut held) = (0, 0, Vec::new());
+    let end = Instant::now() + PATIENCE * if long() { 10 } else { 2 };
+    loop {
+        let running = running(place).await;
+        // The arguments of a tenant are the same for all its jobs.
+        let at_once = count(running.iter().map(|job| &*job.args));
+        assert!(at_once.values().all(|n| *n <= 2), "{at_once:?}");
+        most = most.max(at_once.values().copied().max().unwrap_or(0));
+        seen += 1;
+        let left = place.storage.inspect().counts().await.unwrap();
+        if left.unfinished() == 0 {
+            break;
+        }
+        // In the middle of it, while it holds permits.
+        if held.is_empty() && left.succeeded >= u64::from(n) / 4 {
+            held = kill_the_busiest(place, &mut workers).await;
+            workers.push(place.process(|_| {}).await);
+        }
+        assert!(Instant::now() < end, "{left:?}, of them run {at_once:?}");
+    }
+    assert!(seen >= 10 && most == 2, "{seen} looks, at most {most}");
+    assert!(!held.is_empty(), "it held permits when it was killed");
+    for id in jobs.ids() {
+        let record = place.record(*id).await;
+        assert_eq!((record.state, record.attempt), (State::Succeeded, 1));
+        assert!(record.lost >= u32::from(held.contains(id)), "{record:?}");
+    }
+    let limit = place.client.limit("kind:e2e.tenants").get().await.unwrap();
+    let limit = limit.unwrap();
+    assert_eq!((limit.used, limit.waiting), (0, 0));
+}
+
+on_all!(four_processes_share_a_rate: sqlite, postgres);
+
+async fn four_processes_share_a_rate(place: &Place) {
+    let mut workers = Vec::new();
+    for _ in 0..4 {
+        // Nobody dies here, and shall not be taken for dead on a busy machine.
+        workers.push(place.process(|orders| orders.liveness = None).await);
+    }
+    let jobs = spread.enqueue_many(0..35).on(&place.client).await.unwrap();
+    place.drained(PATIENCE).await;
+    let (mut starts, mut by) = (Vec::new(), BTreeSet::new());
+    for id in jobs.ids() {
+        let record = place.record(*id).await;
+        assert_eq!((record.state, record.attempt), (State::Succeeded, 1));
+        starts.push(record.started_at.unwrap());
+        by.insert(record.worker);
+    }
+    starts.sort();
+    // The start that is told of a job is worked out when its end is written down: on a busy machine a moment late.
+    let least = chrono::TimeDelta::milliseconds(700);
+    for eleven in starts.windows(11) {
+        assert!(eleven[10] - eleven[0] >= least, "{starts:?}");
+    }
+    assert!(by.len() > 1, "one worker ran all");
 }
