@@ -1,5 +1,7 @@
 //! Unique jobs, as users say it.
 
+use std::time::Duration;
+
 use jobs::prelude::*;
 use jobs::{Error, JobEntry, OnConflict, State, UniqueUntil};
 
@@ -304,4 +306,79 @@ async fn a_key_that_is_none_is_refused(place: &Place) {
             .unwrap(),
         State::Enqueued
     );
+}
+
+/// What holds for the transactions of both databases.
+macro_rules! conflicts_within {
+    ($place:ident, $pool:ty, $begin:expr) => {{
+        let (place, client) = ($place, &$place.client);
+        let pool = <$pool>::connect(&place.url).await.unwrap();
+        sqlx::query("create table deed (name text)").execute(&pool).await.unwrap();
+        let held = greet_once.enqueue(1, "a").unique("one").on(client).await.unwrap();
+        let other = refresh.enqueue(7, "old").on(client).await.unwrap();
+
+        let begin: fn($pool) -> _ = $begin;
+        let mut tx = begin(pool.clone()).await.unwrap();
+        let job = |n| greet_once.enqueue(n, "b").unique("one").on(client);
+        let again = job(2).within(&mut tx).await.unwrap();
+        assert_eq!((again.id(), again.is_existing()), (held.id(), true));
+        sqlx::query("insert into deed values ('after skip')").execute(&mut *tx).await.unwrap();
+        let error = job(3).on_conflict(OnConflict::Error).within(&mut tx).await.unwrap_err();
+        assert!(matches!(&error, Error::Duplicate { holder, .. } if *holder == held.id()), "{error:?}");
+        sqlx::query("insert into deed values ('after error')").execute(&mut *tx).await.unwrap();
+        let taken = refresh.enqueue(7, "new").on(client).within(&mut tx).await.unwrap();
+        assert_eq!((taken.id(), taken.is_existing()), (other.id(), true));
+        // A key that this very transaction has taken.
+        let mine = job(4).unique("two").within(&mut tx).await.unwrap();
+        let twice = job(5).unique("two").within(&mut tx).await.unwrap();
+        assert_eq!((mine.is_existing(), twice.is_existing(), twice.id()), (false, true, mine.id()));
+        sqlx::query("insert into deed values ('at the end')").execute(&mut *tx).await.unwrap();
+        tx.commit().await.unwrap();
+
+        let deeds: i64 = sqlx::query_scalar("select count(*) from deed").fetch_one(&pool).await.unwrap();
+        assert_eq!(deeds, 3);
+        assert!(taken.record().await.unwrap().args.contains("new"));
+        assert_eq!(place.storage.inspect().counts().await.unwrap().enqueued, 3);
+
+        // What is rolled back gives its keys back, and takes no holder's place.
+        let mut tx = begin(pool.clone()).await.unwrap();
+        job(6).unique("three").within(&mut tx).await.unwrap();
+        refresh.enqueue(7, "newest").on(client).within(&mut tx).await.unwrap();
+        tx.rollback().await.unwrap();
+        assert!(!job(7).unique("three").await.unwrap().is_existing());
+        assert!(!taken.record().await.unwrap().args.contains("newest"));
+
+        // Who comes while a transaction has the key that is not ended yet waits for its end.
+        for commits in [true, false] {
+            let mut tx = begin(pool.clone()).await.unwrap();
+            let key = format!("open {commits}");
+            let first = job(8).unique(&*key).within(&mut tx).await.unwrap();
+            let second = tokio::spawn(greet_once.enqueue(9, "c").unique(&*key).on(client).into_future());
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            assert!(!second.is_finished());
+            match commits {
+                true => tx.commit().await.unwrap(),
+                false => tx.rollback().await.unwrap(),
+            }
+            let second = second.await.unwrap().unwrap();
+            assert_eq!((second.id() == first.id(), second.is_existing()), (commits, commits));
+        }
+        pool.close().await;
+    }};
+}
+
+on_each!(a_conflict_leaves_the_callers_transaction_alone: sqlite, postgres);
+
+async fn a_conflict_leaves_the_callers_transaction_alone(place: &Place) {
+    if place.url.starts_with("sqlite") {
+        conflicts_within!(place, sqlx::SqlitePool, |pool| async move {
+            pool.begin_with("BEGIN IMMEDIATE").await
+        });
+    } else {
+        conflicts_within!(
+            place,
+            sqlx::PgPool,
+            |pool| async move { pool.begin().await }
+        );
+    }
 }
