@@ -6,7 +6,8 @@ use jobs::inspect::JobFilter;
 use jobs::prelude::*;
 use jobs::{BatchId, Error, JobEntry, JobError, State};
 
-use crate::setup::{Effects, PATIENCE, Place, on_each, until};
+use crate::kinds::fills;
+use crate::setup::{Effects, PATIENCE, Place, on_all, on_each, until};
 
 #[job]
 async fn square(n: i64) -> i64 {
@@ -358,4 +359,63 @@ async fn batches_and_chains_come_with_the_callers_commit(place: &Place) {
     assert_eq!(chain.result().await.unwrap(), "36");
     assert_eq!(calls(place, 1).await, ["success"]);
     worker.stop().await;
+}
+
+on_all!(a_batch_whose_maker_is_killed_never_runs: sqlite, postgres);
+
+/// A process is killed while it stores a batch, part by part: no member of it ever runs. Another worker runs the job that
+/// was to store it once more, and of that batch all run.
+async fn a_batch_whose_maker_is_killed_never_runs(place: &Place) {
+    let members = 20_000;
+    let maker = place
+        .process(|orders| orders.kinds = vec!["e2e.fills".into()])
+        .await;
+    let making = fills.enqueue(members).on(&place.client).await.unwrap();
+    let stored = async || {
+        let filter = JobFilter {
+            kind: Some("e2e.noop".into()),
+            limit: 1,
+            ..JobFilter::default()
+        };
+        !place
+            .storage
+            .inspect()
+            .jobs(&filter)
+            .await
+            .unwrap()
+            .jobs
+            .is_empty()
+    };
+    until("a part is stored", PATIENCE, stored, |stored| *stored).await;
+    maker.kill();
+    assert!(
+        place.effects.of("end").is_empty(),
+        "it was complete too soon for this test"
+    );
+
+    let counts = async || place.storage.inspect().counts().await.unwrap();
+    let worker = place
+        .process(|orders| orders.kinds = vec!["e2e.noop".into()])
+        .await;
+    until("its death is noticed", PATIENCE, counts, |counts| {
+        counts.processing == 0
+    })
+    .await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let now = counts().await;
+    assert_eq!((now.succeeded, now.enqueued), (0, 1), "{now:?}");
+    let left = now.awaiting;
+    assert!(left > 0 && left < u64::from(members), "{left}");
+    let heir = place
+        .process(|orders| orders.kinds = vec!["e2e.fills".into()])
+        .await;
+    making.result().await.unwrap();
+    let all_ran = async || counts().await.succeeded;
+    let wanted = u64::from(members) + 1;
+    until("the whole batch has run", PATIENCE, all_ran, |ran| {
+        *ran == wanted
+    })
+    .await;
+    assert_eq!(counts().await.awaiting, left);
+    drop((worker, heir));
 }

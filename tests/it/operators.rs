@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use jobs::{Due, Error, JobId, State};
+use jobs::{Due, Error, JobId, PgStorage, State, StorageHandle, Worker};
 
-use crate::kinds::{comes_back, explode, heeds, note};
+use crate::kinds::{comes_back, explode, heeds, named, note};
 use crate::setup::{PATIENCE, Place, on_each, until};
 
 on_each!(a_job_that_waits_can_be_deleted: memory, sqlite, postgres);
@@ -248,4 +248,42 @@ async fn the_outcome_of_a_deleted_job_is_discarded(place: &Place) {
             .len(),
         3
     );
+}
+
+on_each!(where_postgresql_only_polls_a_second_is_enough: postgres);
+
+/// As behind a PgBouncer in transaction mode: nobody is told of anything, and all of it is seen within a second.
+async fn where_postgresql_only_polls_a_second_is_enough(place: &Place) {
+    let builder = PgStorage::builder().url(&place.url).poll_only(true);
+    let storage: StorageHandle = builder.connect().await.unwrap().into();
+    let worker = Worker::builder(storage)
+        .jobs(named(&[]))
+        .data(place.effects.clone());
+    let worker = worker.start().await.unwrap();
+    // A busy machine may take a moment more.
+    let slack = Duration::from_millis(500);
+    let soon = Duration::from_secs(1) + slack;
+    for _ in 0..3 {
+        let asked = Instant::now();
+        let handle = heeds.enqueue().on(&place.client).await.unwrap();
+        let started = async || place.effects.of_job("start", handle.id());
+        until("it runs", PATIENCE, started, |it| !it.is_empty()).await;
+        assert!(asked.elapsed() < soon, "{:?}", asked.elapsed());
+        let asked = Instant::now();
+        handle.cancel().await.unwrap();
+        let told = async || place.effects.of_job("lost", handle.id());
+        until("it is told", PATIENCE, told, |it| !it.is_empty()).await;
+        assert!(asked.elapsed() < soon, "{:?}", asked.elapsed());
+    }
+    let queue = place.client.queue("default");
+    queue.pause().await.unwrap();
+    tokio::time::sleep(soon).await;
+    let waits = note.enqueue(1).on(&place.client).await.unwrap();
+    let nothing = waits.result_for(soon).await.unwrap();
+    assert_eq!(nothing, None, "it started in a paused queue");
+    let asked = Instant::now();
+    queue.resume().await.unwrap();
+    waits.result().await.unwrap();
+    assert!(asked.elapsed() < soon + slack, "{:?}", asked.elapsed());
+    worker.stop().await;
 }
