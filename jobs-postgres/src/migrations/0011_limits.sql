@@ -72,7 +72,7 @@ begin
     delete from jobs.permit p where p.limit_name = p_name;
     delete from jobs.bucket b where b.limit_name = p_name;
     v_jobs := array(select b.job_id from jobs.blocked b where b.limit_name = p_name order by b.job_id);
-    v_jobs := array(select j.id from jobs.job j where j.id = any (v_jobs) order by j.id for no key update);
+    v_jobs := array(select j.id from jobs.job j where j.id = any (v_jobs) order by j.id for no key update skip locked);
     delete from jobs.blocked b where b.job_id = any (v_jobs) and b.limit_name = p_name;
     v_jobs := array(
         select j.id from jobs.job j
@@ -107,14 +107,17 @@ begin
 end
 $fn$;
 
--- When a limit by which nothing was free may have something free again, in seconds, as far as time alone makes room.
-create or replace function jobs.room_in(p_name text, p_kind smallint, p_max bigint, p_per float8, p_key text, p_now timestamptz) returns float8
-language sql stable as $fn$
+-- When a limit by which nothing was free may have something free again, in seconds, as far as time alone makes room: not while all
+-- of it is held by jobs that have not started.
+create or replace function jobs.room_in(p_name text, p_kind smallint, p_max bigint, p_per float8, p_burst bigint, p_key text, p_now timestamptz)
+returns float8 language sql stable as $fn$
     select case p_kind
-        when 2 then extract(epoch from jobs.window_start(p_now, p_per) - p_now)::float8 + p_per
-        when 3 then (select extract(epoch from min(p.started_at) - p_now)::float8 + p_per from jobs.permit p
-                      where p.limit_name = p_name and p.key = p_key and p.started_at > p_now - make_interval(secs => p_per))
-        when 4 then p_per / p_max end
+        when 2 then case when h.held < p_max then extract(epoch from jobs.window_start(p_now, p_per) - p_now)::float8 + p_per end
+        when 3 then extract(epoch from h.first - p_now)::float8 + p_per
+        when 4 then case when h.held < p_burst then p_per / p_max end end
+      from (select coalesce(sum(p.weight) filter (where p.started_at is null and not p.ended), 0) as held,
+                   min(p.started_at) filter (where p.started_at > p_now - make_interval(secs => p_per)) as first
+              from jobs.permit p where p.limit_name = p_name and p.key = p_key) h
 $fn$;
 
 -- Lets in who may be let in: one at a time in the whole schema, p_limit jobs at most. `busy` says that somebody else is at it,
@@ -165,6 +168,11 @@ begin
     loop
         perform jobs.write_limit(j.name, u.rule, null, false)
            from jobs.job b cross join lateral jobs.limits_of(b.queue, b.rules) u where b.id = j.job and u.name = j.name and u.rule is not null;
+        -- Or it is that of a queue and was taken away while they got in line.
+        if not exists (select from jobs.limit_def d where d.name = j.name) then
+            select u.queues, u.priorities into told from jobs.unlimit(j.name) u;
+            queues := queues || array(select x.queue || ':' || x.priority from unnest(told.queues, told.priorities) x (queue, priority));
+        end if;
     end loop;
     perform jobs.limit_queue(substr(d.name, 7), 1000) from jobs.limit_def d where d.name >= 'queue:' and d.name < 'queue;';
     select coalesce(array_agg(c.name) filter (where c.scope = 'queue'), '{}'), coalesce(array_agg(c.name) filter (where c.scope = 'kind'), '{}')
@@ -214,7 +222,9 @@ begin
                 end if;
                 v_turn := jobs.turn(j.id, j.queue, j.rules, l.name, v_key, v_first.priority, v_first.run_at);
                 if v_turn = 0 then
-                    again := least(again, greatest(jobs.room_in(l.name, l.kind, l.max, l.per, v_key, v_now), 0));
+                    -- `greatest` passes over what is null: that nothing is known must not become "at once".
+                    v_room := jobs.room_in(l.name, l.kind, l.max, l.per, l.burst, v_key, v_now);
+                    again := least(again, case when v_room is not null then greatest(v_room, 0) end);
                     exit line;
                 elsif v_turn = 1 then
                     insert into jobs.permit (limit_name, key, job_id, run, weight)
