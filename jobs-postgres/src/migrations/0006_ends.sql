@@ -35,16 +35,17 @@ begin
 end
 $fn$;
 
--- Puts jobs into the line of the first of their limits.
+-- Puts jobs into the line of the first of their limits. If that of their queue was taken away since the caller saw it, they wait
+-- for it all the same (or they would be nowhere), and `admit` lets them go on.
 create or replace function jobs.line_up(p_jobs uuid[]) returns void language plpgsql volatile
     set enable_seqscan = off set enable_bitmapscan = off set enable_mergejoin = off set enable_hashjoin = off set enable_nestloop = on as $fn$
 begin
     -- A job without rules of its own is marked, so that its end is looked at.
     update jobs.job j set rules = '{}' where j.id = any (p_jobs) and j.rules is null;
     insert into jobs.blocked (job_id, limit_name, key, priority, run_at, queue, ready)
-    select j.id, l.name, l.key, j.priority, j.run_at, j.queue, j.run_at <= clock_timestamp()
+    select j.id, coalesce(l.name, 'queue:' || j.queue), coalesce(l.key, ''), j.priority, j.run_at, j.queue, j.run_at <= clock_timestamp()
       from jobs.job j
-     cross join lateral (select name, key from jobs.limits_of(j.queue, j.rules) limit 1) l
+      left join lateral (select name, key from jobs.limits_of(j.queue, j.rules) limit 1) l on true
      where j.id = any (p_jobs)
         on conflict (job_id) do nothing;
 end

@@ -63,7 +63,8 @@ begin
 end
 $fn$;
 
--- Takes a limit away that nobody declares: who waits for it waits for it no more.
+-- Takes a limit away that nobody declares: who waits for it waits for it no more. Whom somebody has locked, and who is stored just
+-- now, goes on with the next `admit`.
 create or replace function jobs.unlimit(p_name text, out queues text[], out priorities int2[]) language plpgsql volatile set jit = off
     set enable_seqscan = off set enable_bitmapscan = off set enable_mergejoin = off set enable_hashjoin = off set enable_nestloop = on as $fn$
 declare
@@ -140,6 +141,7 @@ declare
     v_first  record;
     v_full   boolean;
     v_turn   int;
+    v_room   float8;
     v_ended  uuid[] := '{}';
     j        record;
     told     record;
@@ -279,7 +281,8 @@ begin
         queues := queues || told.queues;
         priorities := priorities || told.priorities;
     end if;
-    select least(again, greatest(extract(epoch from min(b.run_at) - clock_timestamp())::float8, 0)) into again from jobs.blocked b where not b.ready;
+    v_room := (select extract(epoch from min(b.run_at) - clock_timestamp())::float8 from jobs.blocked b where not b.ready);
+    again := least(again, case when v_room is not null then greatest(v_room, 0) end);
 end
 $fn$;
 
