@@ -136,7 +136,7 @@ pub(crate) async fn upkeep(store: &Store) -> Result<Option<Duration>> {
         fold(store).await?;
     }
     let next = due.get::<Option<f64>, _>("next");
-    if is_due("waiting") || next.is_some_and(|next| next <= 0.0) {
+    if is_due("waiting") || is_due("unlined") || next.is_some_and(|next| next <= 0.0) {
         return admit(store).await;
     }
     Ok(next.and_then(soon))

@@ -63,6 +63,20 @@ begin
 end
 $fn$;
 
+-- Whether somebody waits in a limited queue and was not let in: what a transaction had stored before the limit was set, and
+-- committed after it. Only those who were let in have tickets there otherwise, and those are few.
+create or replace function jobs.is_unlined() returns boolean language plpgsql stable
+    set enable_seqscan = off set enable_bitmapscan = off set enable_mergejoin = off set enable_hashjoin = off set enable_nestloop = on
+    set plan_cache_mode = force_generic_plan set jit = off as $fn$
+begin
+    return exists (
+        select from jobs.limit_def l
+          join jobs.ticket t on t.queue = substr(l.name, 7)
+         where l.name >= 'queue:' and l.name < 'queue;'
+           and not exists (select from jobs.permit p where p.job_id = t.job_id and p.limit_name = l.name and not p.ended));
+end
+$fn$;
+
 -- Takes a limit away that nobody declares: who waits for it waits for it no more. Whom somebody has locked, and who is stored just
 -- now, goes on with the next `admit`.
 create or replace function jobs.unlimit(p_name text, out queues text[], out priorities int2[]) language plpgsql volatile set jit = off

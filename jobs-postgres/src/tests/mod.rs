@@ -5,6 +5,7 @@ mod batches;
 mod care;
 mod floors;
 mod flow;
+mod late;
 mod messages;
 mod plans;
 mod race;

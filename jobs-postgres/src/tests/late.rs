@@ -1,0 +1,90 @@
+//! What is committed later than it was written, beside a limit that was set meanwhile.
+
+use jobs_core::job::LimitRule;
+use jobs_core::storage::{Inspect, Storage, Within};
+use sqlx::{Connection, Row};
+
+use super::{Home, claim, flush, new_job, test, worker};
+use crate::PgStorage;
+
+const QUEUE: &str = "queue:default";
+
+async fn limit(storage: &PgStorage) {
+    let one = LimitRule::concurrency(QUEUE, 1);
+    storage.set_limit(QUEUE, Some(&one)).await.unwrap();
+}
+
+async fn permits(home: &Home) -> i64 {
+    let mut connection = home.connection().await;
+    let count = sqlx::query(home.sql("select count(*) from jobs.permit"));
+    count.fetch_one(&mut connection).await.unwrap().get(0)
+}
+
+/// It is not handed out beside the one that was let in, however soon somebody looks; and then it gets its turn.
+#[test]
+fn a_limit_holds_for_what_was_stored_before_it_and_committed_after() {
+    test(|home| async move {
+        let storage = home.storage().await;
+        let me = worker(&storage).await;
+        let mut connection = home.connection().await;
+        let (early, late) = (new_job(), new_job());
+        let mut open = connection.begin().await.unwrap();
+        Within::insert(&mut open, &storage, std::slice::from_ref(&early))
+            .await
+            .unwrap();
+        limit(&storage).await;
+        storage.insert(std::slice::from_ref(&late)).await.unwrap();
+        storage.tick().await.unwrap();
+        // Here both tickets are to be seen already, and nobody else can have put the early one in line.
+        let look = "select id from jobs.claim((select id from jobs.worker), jobs.new_id(), 10, '{}', '{10}', '{1}', '{default}', '{0}',
+                        array[null::timestamptz], '{00000000-0000-0000-0000-000000000000}') where id is not null";
+        let mut undone = open.begin().await.unwrap();
+        // For a transaction it is still when it began.
+        let due = home.sql("update jobs.ticket set run_at = run_at - interval '1 hour'");
+        let due = sqlx::query(due).execute(&mut *undone).await.unwrap();
+        assert_eq!(due.rows_affected(), 2);
+        let rows = sqlx::query(home.sql(look))
+            .fetch_all(&mut *undone)
+            .await
+            .unwrap();
+        undone.rollback().await.unwrap();
+        let ids: Vec<uuid::Uuid> = rows.iter().map(|row| row.get(0)).collect();
+        assert_eq!(ids, [late.id.as_uuid()]);
+        open.commit().await.unwrap();
+        let (id, claimed) = claim(&storage, me, 10).await;
+        let ids: Vec<_> = claimed.jobs.iter().map(|job| job.id).collect();
+        assert_eq!(ids, [late.id]);
+        let done = flush(me, id, &claimed.jobs, true);
+        assert_eq!(storage.settle(&done).await.unwrap(), []);
+        storage.tick().await.unwrap();
+        let (id, claimed) = claim(&storage, me, 10).await;
+        let ids: Vec<_> = claimed.jobs.iter().map(|job| job.id).collect();
+        assert_eq!(ids, [early.id]);
+        let done = flush(me, id, &claimed.jobs, true);
+        assert_eq!(storage.settle(&done).await.unwrap(), []);
+        assert_eq!(permits(&home).await, 0);
+    });
+}
+
+/// Though nobody else waits there, so that nothing else would lead to a look.
+#[test]
+fn who_was_committed_late_gets_in_line_by_the_next_tick() {
+    test(|home| async move {
+        let storage = home.storage().await;
+        let mut connection = home.connection().await;
+        let mut open = connection.begin().await.unwrap();
+        let jobs = [new_job(), new_job()];
+        Within::insert(&mut open, &storage, &jobs).await.unwrap();
+        limit(&storage).await;
+        open.commit().await.unwrap();
+        assert_eq!(permits(&home).await, 0);
+        storage.tick().await.unwrap();
+        assert_eq!(permits(&home).await, 1);
+        let limits = storage.limits().await.unwrap();
+        assert_eq!((limits[0].used, limits[0].waiting), (1, 1));
+        // Once the limit is gone they need nothing any more.
+        storage.set_limit(QUEUE, None).await.unwrap();
+        let me = worker(&storage).await;
+        assert_eq!(claim(&storage, me, 10).await.1.jobs.len(), 2);
+    });
+}
