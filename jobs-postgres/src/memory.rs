@@ -31,6 +31,7 @@ pub(crate) struct State {
     unknown_kinds: Arc<[String]>,
     paused_kinds: Vec<Arc<str>>,
     losses: u64,
+    below: u64,
     turn: usize,
     used: Option<Instant>,
     /// Claims below this were looked at by an earlier beat; and from when on that holds for
@@ -56,10 +57,13 @@ impl Memory {
     /// now.
     pub(crate) fn plan(&self, store: &Store, request: &ClaimRequest, lanes: &[Lane]) -> Plan {
         let mut state = self.state();
-        let losses = store.pool.losses();
-        if state.losses != losses || state.unknown_kinds != request.unknown_kinds {
+        let (losses, below) = (store.pool.losses(), store.times_put_below());
+        if (state.losses, state.below) != (losses, below)
+            || state.unknown_kinds != request.unknown_kinds
+        {
             state.floors.reset();
             state.losses = losses;
+            state.below = below;
             state.unknown_kinds = request.unknown_kinds.clone();
         }
         state.used = Some(Instant::now());

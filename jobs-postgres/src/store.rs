@@ -1,7 +1,7 @@
 //! What all clones of a storage share.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -35,6 +35,8 @@ pub(crate) struct Store {
     pub(crate) folded: Folded,
     pub(crate) kick: Kick,
     pub(crate) declared: Declared,
+    /// How often tickets are known to have been written that were due before: claims forget then what they have seen empty.
+    below: AtomicU64,
     /// Behind a pooler that gives each transaction another server connection: no named statements.
     pub(crate) poll_only: bool,
     /// Whether others are told by a caller's transaction itself.
@@ -60,6 +62,7 @@ impl Store {
             folded: Folded::default(),
             kick: Kick::default(),
             declared: Declared::default(),
+            below: AtomicU64::new(0),
             poll_only,
             notify_within,
             workers: Mutex::default(),
@@ -135,11 +138,25 @@ impl Store {
         if row.try_get("ruled").unwrap_or(false) {
             self.kick();
         }
+        if row.try_get("below").unwrap_or(false) {
+            self.put_below();
+            self.wakes.tell_put_below();
+        }
         if lanes.is_empty() {
             return;
         }
         self.lanes.seen(&lanes.iter().cloned().collect::<Vec<_>>());
         self.wakes.waiting(lanes);
+    }
+
+    /// A ticket was written that may lie below what claims look at.
+    pub(crate) fn put_below(&self) {
+        self.below.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// How often that was so.
+    pub(crate) fn times_put_below(&self) -> u64 {
+        self.below.load(Ordering::Acquire)
     }
 
     /// What is remembered for a worker from one claim to the next.

@@ -131,6 +131,13 @@ impl Wakes {
         let _ = self.sender.send(wake);
     }
 
+    /// Others have to look from the beginning.
+    pub(crate) fn tell_put_below(&self) {
+        if self.listen.is_some() {
+            self.tell_others(vec!["b".into()]);
+        }
+    }
+
     fn tell_others(&self, hints: Vec<String>) {
         if hints.is_empty() {
             return;
@@ -316,6 +323,10 @@ fn hear(store: &Weak<Store>, payload: &str) {
         Some(Heard::Cancelled(job)) => store.wakes.tell_here(Wake::Cancelled(job)),
         Some(Heard::Queues) => store.wakes.tell_here(Wake::Queues),
         Some(Heard::Upkeep) => store.kick(),
+        Some(Heard::Below) => {
+            store.put_below();
+            store.wakes.tell_here(Wake::Queues);
+        }
         // From a later version, or from somebody else.
         None => store.wakes.tell_here(Wake::Everything),
     }
@@ -331,6 +342,8 @@ enum Heard<'p> {
     Queues,
     /// A caller's transaction has stored or completed jobs with rules.
     Upkeep,
+    /// A ticket was written that may lie below what claims look at.
+    Below,
 }
 
 fn parse(payload: &str) -> Option<Heard<'_>> {
@@ -339,6 +352,9 @@ fn parse(payload: &str) -> Option<Heard<'_>> {
     }
     if payload == "u" {
         return Some(Heard::Upkeep);
+    }
+    if payload == "b" {
+        return Some(Heard::Below);
     }
     if let Some(job) = payload.strip_prefix('c') {
         return job.parse().ok().map(Heard::Cancelled);
@@ -364,6 +380,7 @@ mod tests {
         assert_eq!(parse(&sent), Some(heard));
         assert_eq!(parse("q"), Some(Heard::Queues));
         assert_eq!(parse("u"), Some(Heard::Upkeep));
+        assert_eq!(parse("b"), Some(Heard::Below));
         let job = JobId::new();
         assert_eq!(parse(&format!("c{job}")), Some(Heard::Cancelled(job)));
         assert_eq!(parse("something else"), None);

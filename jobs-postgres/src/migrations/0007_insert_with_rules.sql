@@ -15,7 +15,8 @@ $fn$;
 
 -- Stores jobs, all or none, and with p_batch a batch that they are members of. Answers, in the order of p_ids, under which id
 -- the work is known and whether that job was there before; or what is wrong (`problem`, and what it is about), and then
--- nothing is stored, and the caller's transaction can go on. The lanes of tickets are answered too.
+-- nothing is stored, and the caller's transaction can go on. The lanes of tickets are answered too, and whether some are due
+-- before now (`below`).
 --
 -- Everybody locks in this order: keys, batches, parents by id; then what is stored; then jobs that take a new one's place;
 -- then, for a search for circles, the names of batches by id.
@@ -23,7 +24,7 @@ create or replace function jobs.insert_with_rules(
     p_ids uuid[], p_kinds text[], p_queues text[], p_priorities int2[], p_args text[], p_options text[], p_due_at timestamptz[],
     p_due_in float8[], p_rules text[], p_batch uuid, p_name text, p_parent uuid, p_keep_for text, p_sealed boolean,
     out ids uuid[], out existing boolean[], out problem text, out about uuid, out detail text,
-    out queues text[], out priorities int2[], out now timestamptz)
+    out queues text[], out priorities int2[], out now timestamptz, out below boolean)
 language plpgsql volatile
     set enable_seqscan = off set enable_bitmapscan = off set enable_mergejoin = off set enable_nestloop = off set jit = off as $fn$
 #variable_conflict use_column
@@ -55,6 +56,7 @@ begin
     existing := array_fill(false, array[coalesce(cardinality(p_ids), 0)]);
     queues := '{}';
     priorities := '{}';
+    below := false;
     v_known := array(select j.id from jobs.job j
                       where j.id = any (v_sorted) and j.id between v_sorted[1] and v_sorted[cardinality(v_sorted)]);
     v_fresh := array(
@@ -247,10 +249,11 @@ begin
          where x.answer <> x.id and x.rules::json -> 'unique' ->> 'on_conflict' in ('replace', 'debounce')
          order by x.place
     loop
-        select r.queues, r.priorities into told
+        select r.queues, r.priorities, r.below into told
           from jobs.replace(u.answer, u.queue, u.priority, u.args::json, u.options::json, u.limits, case u.on_conflict when 'debounce' then u.due end) r;
         queues := queues || told.queues;
         priorities := priorities || told.priorities;
+        below := below or told.below;
     end loop;
     -- A new job that waits for somebody who waits himself, and for whom somebody waits, may close a circle. Looked for last,
     -- because it may wait for another who looks: by then he waits for nobody.
@@ -289,11 +292,11 @@ create or replace function jobs.insert_with_rules_within(
     p_ids uuid[], p_kinds text[], p_queues text[], p_priorities int2[], p_args text[], p_options text[], p_due_at timestamptz[],
     p_due_in float8[], p_rules text[], p_batch uuid, p_name text, p_parent uuid, p_keep_for text, p_sealed boolean, p_tell boolean,
     out ids uuid[], out existing boolean[], out problem text, out about uuid, out detail text,
-    out queues text[], out priorities int2[], out now timestamptz)
+    out queues text[], out priorities int2[], out now timestamptz, out below boolean)
 language plpgsql volatile set plan_cache_mode = force_custom_plan as $fn$
 begin
-    select i.ids, i.existing, i.problem, i.about, i.detail, i.queues, i.priorities, i.now
-      into ids, existing, problem, about, detail, queues, priorities, now
+    select i.ids, i.existing, i.problem, i.about, i.detail, i.queues, i.priorities, i.now, i.below
+      into ids, existing, problem, about, detail, queues, priorities, now, below
       from jobs.insert_with_rules(p_ids, p_kinds, p_queues, p_priorities, p_args, p_options, p_due_at, p_due_in, p_rules, p_batch, p_name,
                                   p_parent, p_keep_for, p_sealed) i;
     if p_tell and problem is null then
@@ -301,6 +304,9 @@ begin
            from (select distinct x.queue, x.priority from unnest(queues, priorities) x (queue, priority)) l;
         -- There may be something to let in, or to fold.
         perform pg_notify('jobs:jobs', 'u');
+        if below then
+            perform pg_notify('jobs:jobs', 'b');
+        end if;
     end if;
 end
 $fn$;
@@ -310,17 +316,18 @@ create or replace function jobs.with_limits(p_rules json, p_limits json) returns
     select ((p_rules::jsonb - 'limits') || case when p_limits is null then '{}'::jsonb else jsonb_build_object('limits', p_limits::jsonb) end)::json
 $fn$;
 
--- A waiting job becomes another: with these arguments and options, in this queue, counted by these limits; due at p_due, or as it was. (A ticket that is
--- due in the past may lie below what claims look at; it is then found when they look from the beginning, each second.) One
--- that runs is left alone.
+-- A waiting job becomes another: with these arguments and options, in this queue, counted by these limits; due at p_due, or as it was. One
+-- that runs is left alone. Its place in the queue stays, so that who is replaced again and again gets his turn. A ticket that was
+-- due before now may lie below what claims look at (`below`): they are told to look from the beginning.
 create or replace function jobs.replace(p_job uuid, p_queue text, p_priority smallint, p_args json, p_options json, p_limits json, p_due timestamptz,
-                             out queues text[], out priorities int2[])
+                             out queues text[], out priorities int2[], out below boolean)
 language plpgsql volatile as $fn$
 declare
     j record;
 begin
     queues := '{}';
     priorities := '{}';
+    below := false;
     select * into j from jobs.job b where b.id = p_job for no key update;
     if not found or j.state > 1 or j.state = 0 and not jobs.take_place(j.queue, j.priority, j.run_at, j.id, j.run) then
         return;
@@ -331,6 +338,7 @@ begin
      where b.id = p_job;
     if j.state = 0 then
         select p.queues, p.priorities into queues, priorities from jobs.place(array[p_job]) p;
+        below := queues <> '{}' and p_due is null and j.run_at < clock_timestamp();
     end if;
 end
 $fn$;

@@ -1,7 +1,9 @@
-//! What is committed later than it was written, beside a limit that was set meanwhile.
+//! What is committed later than it was written: beside a limit that was set meanwhile, and below what claims have seen.
 
-use jobs_core::job::LimitRule;
-use jobs_core::storage::{Inspect, Storage, Within};
+use std::time::{Duration, Instant};
+
+use jobs_core::job::{Due, LimitRule, NewJob, OnConflict, Rules, Unique, UniqueUntil, WorkerId};
+use jobs_core::storage::{Control, ControlVerb, Inspect, Scope, Storage, Within};
 use sqlx::{Connection, Row};
 
 use super::{Home, claim, flush, new_job, test, worker};
@@ -86,5 +88,114 @@ fn who_was_committed_late_gets_in_line_by_the_next_tick() {
         storage.set_limit(QUEUE, None).await.unwrap();
         let me = worker(&storage).await;
         assert_eq!(claim(&storage, me, 10).await.1.jobs.len(), 2);
+    });
+}
+
+fn unique(queue: &str, due: Due, on_conflict: OnConflict) -> NewJob {
+    let mut rules = Rules::default();
+    rules.unique = Some(Unique {
+        key: "one".into(),
+        until: UniqueUntil::Done,
+        on_conflict,
+    });
+    let mut job = new_job();
+    job.queue = queue.to_owned().into();
+    job.due = due;
+    job.rules = Some(Box::new(rules));
+    job
+}
+
+async fn pause_a(storage: &PgStorage) {
+    let pause = Control {
+        verb: ControlVerb::Pause(Scope::queues("a").unwrap(), None),
+        actor: "ada".into(),
+        reason: None,
+    };
+    storage.control(&pause).await.unwrap();
+}
+
+/// Makes claims that look at queue `b` from now on only.
+async fn look_beyond(storage: &PgStorage, me: WorkerId) {
+    let mut other = new_job();
+    other.queue = "b".into();
+    storage.insert(&[other]).await.unwrap();
+    let end = Instant::now() + Duration::from_millis(400);
+    while Instant::now() < end {
+        let (id, claimed) = claim(storage, me, 10).await;
+        let done = flush(me, id, &claimed.jobs, true);
+        assert_eq!(storage.settle(&done).await.unwrap(), []);
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+/// How often a worker has to look until it finds the one job that there is; and runs it.
+async fn looks(storage: &PgStorage, me: WorkerId, job: &NewJob) -> u32 {
+    let start = Instant::now();
+    for looks in 1.. {
+        let (id, claimed) = claim(storage, me, 10).await;
+        if let [found] = &claimed.jobs[..] {
+            assert_eq!(found.id, job.id);
+            let done = flush(me, id, &claimed.jobs, true);
+            assert_eq!(storage.settle(&done).await.unwrap(), []);
+            println!("found after {:?}", start.elapsed());
+            return looks;
+        }
+        assert!(start.elapsed() < Duration::from_secs(20), "never found");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    unreachable!()
+}
+
+/// A job that is due already keeps its due time when it is replaced, which lies below what claims of its new queue have seen empty.
+#[test]
+fn a_job_that_becomes_another_is_found_at_the_first_look() {
+    test(|home| async move {
+        let storage = home.storage().await;
+        let me = worker(&storage).await;
+        pause_a(&storage).await;
+        for (due, how) in [
+            (Due::Now, OnConflict::Replace),
+            (Due::In(Duration::from_secs(3_600)), OnConflict::Debounce),
+        ] {
+            let holder = unique("a", due, how);
+            storage.insert(std::slice::from_ref(&holder)).await.unwrap();
+            look_beyond(&storage, me).await;
+            let new = unique("b", Due::Now, how);
+            let answer = storage.insert(&[new]).await.unwrap();
+            assert_eq!((answer[0].id, answer[0].existing), (holder.id, true));
+            assert_eq!(looks(&storage, me, &holder).await, 1, "{how:?}");
+        }
+    });
+}
+
+/// The same where another process replaces it, or a transaction of the caller's.
+#[test]
+fn all_processes_are_told_of_a_job_that_becomes_another() {
+    test(|home| async move {
+        let (storage, other) = (home.storage().await, home.storage().await);
+        let me = worker(&storage).await;
+        pause_a(&storage).await;
+        let _listens = storage.wake();
+        let mut connection = home.connection().await;
+        for within in [false, true] {
+            let holder = unique("a", Due::Now, OnConflict::Replace);
+            storage.insert(std::slice::from_ref(&holder)).await.unwrap();
+            look_beyond(&storage, me).await;
+            let before = storage.store.times_put_below();
+            let new = [unique("b", Due::Now, OnConflict::Replace)];
+            if within {
+                let mut tx = connection.begin().await.unwrap();
+                Within::insert(&mut tx, &other, &new).await.unwrap();
+                tx.commit().await.unwrap();
+            } else {
+                other.insert(&new).await.unwrap();
+            }
+            let start = Instant::now();
+            while storage.store.times_put_below() == before {
+                assert!(start.elapsed() < Duration::from_secs(20), "never heard of");
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            assert_eq!(looks(&storage, me, &holder).await, 1);
+        }
     });
 }
