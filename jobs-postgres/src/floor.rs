@@ -14,7 +14,8 @@
 //! then.
 //!
 //! A look from the very beginning, within the same budget, covers what no rule does: claims of
-//! others that were rolled back, rows written by hand.
+//! others that were rolled back, rows written by hand. Of a job that was due already when it was
+//! replaced we are told (`Store::put_below`).
 
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};

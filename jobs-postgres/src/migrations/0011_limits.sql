@@ -5,6 +5,7 @@
 create or replace function jobs.write_limit(p_name text, p_declared json, p_set json, p_unset boolean) returns boolean language plpgsql volatile as $fn$
 declare
     d      record;
+    n      record;
     v_rule json;
 begin
     select * into d from jobs.limit_def l where l.name = p_name for update;
@@ -26,6 +27,13 @@ begin
         on conflict (name) do update
        set declared = excluded.declared, set_to = excluded.set_to, kind = excluded.kind, max = excluded.max, per = excluded.per,
            burst = excluded.burst, excess = excluded.excess, excess_after = excluded.excess_after, reason = excluded.reason;
+    -- What was counted counts in the window that it is in now; a row that lay ahead of that would count nothing until it is over.
+    select l.kind, l.per into n from jobs.limit_def l where l.name = p_name;
+    if d.kind <> n.kind then
+        delete from jobs.bucket b where b.limit_name = p_name;
+    elsif n.kind = 2 and d.per <> n.per then
+        update jobs.bucket b set at = jobs.window_start(b.at, n.per) where b.limit_name = p_name;
+    end if;
     return true;
 end
 $fn$;

@@ -120,6 +120,31 @@ fn what_a_limit_has_left_behind_goes() {
     });
 }
 
+/// Starts of a window are ones of the longer window around it too, and a start after the change counts in any case.
+#[test]
+fn a_limit_that_is_set_to_a_longer_window_goes_on_counting() {
+    test(|home| async move {
+        let storage = home.storage().await;
+        // About one year, and two: no window ends while this runs, and the short one began later.
+        const SHORT: LimitRule = LimitRule::fixed("window", 5, Duration::from_secs(30_000_540));
+        const LONG: LimitRule = LimitRule::fixed("window", 5, Duration::from_secs(60_000_180));
+        run_one(&storage, [SHORT.by("")]).await;
+        assert_eq!(used(&storage).await, [1]);
+        storage.set_limit("window", Some(&LONG)).await.unwrap();
+        assert_eq!(used(&storage).await, [1]);
+        run_one(&storage, [SHORT.by("")]).await;
+        assert_eq!(used(&storage).await, [2]);
+        // As a bucket it is full, and as a window again it is new.
+        let bucket = LimitRule::bucket("window", 5, Duration::from_secs(3_600), 5);
+        storage.set_limit("window", Some(&bucket)).await.unwrap();
+        run_one(&storage, [SHORT.by("")]).await;
+        assert_eq!(used(&storage).await, [1]);
+        storage.set_limit("window", Some(&LONG)).await.unwrap();
+        run_one(&storage, [SHORT.by("")]).await;
+        assert_eq!(used(&storage).await, [1]);
+    });
+}
+
 /// What somebody has locked is not waited for, and more than one statement removes at once goes too.
 #[test]
 fn nobody_is_waited_for() {
