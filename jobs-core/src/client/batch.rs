@@ -37,6 +37,13 @@ use crate::storage::{Storage, Within};
 /// ```
 #[must_use = "a batch is stored only when this is awaited"]
 pub struct Batch<'t> {
+    content: Content,
+    target: Target<'t>,
+}
+
+/// What a batch is to be, wherever it goes.
+#[derive(Default)]
+pub(super) struct Content {
     pub(super) name: Option<String>,
     pub(super) keep_for: Option<Duration>,
     pub(super) members: Vec<Box<dyn Members>>,
@@ -44,7 +51,6 @@ pub struct Batch<'t> {
     count: usize,
     pub(super) callbacks: Vec<(Condition, Jobs)>,
     pub(super) batches: Vec<Batch<'static>>,
-    target: Target<'t>,
     mistake: Option<Error>,
 }
 
@@ -58,14 +64,8 @@ impl Batch<'static> {
     /// A batch without members, which would end at once.
     pub fn new() -> Self {
         Self {
-            name: None,
-            keep_for: None,
-            members: Vec::new(),
-            count: 0,
-            callbacks: Vec::new(),
-            batches: Vec::new(),
+            content: Content::default(),
             target: Target::default(),
-            mistake: None,
         }
     }
 }
@@ -81,16 +81,16 @@ impl<'t> Batch<'t> {
     pub fn name(mut self, name: impl Into<String>) -> Self {
         let name = name.into();
         if let Err(error) = check_name("batch", &name) {
-            self.mistake.get_or_insert(error);
+            self.content.mistake.get_or_insert(error);
         }
-        self.name = Some(name);
+        self.content.name = Some(name);
         self
     }
 
     /// How long it and its members are kept once it has ended; a member's own time comes first. Defaults
     /// to the worker's retention.
     pub fn keep_for(mut self, time: Duration) -> Self {
-        self.keep_for = Some(time);
+        self.content.keep_for = Some(time);
         self
     }
 
@@ -100,23 +100,24 @@ impl<'t> Batch<'t> {
         reason = "jobs are added, not summed up"
     )]
     pub fn add<J: Job>(mut self, job: Enqueue<'static, J>) -> Self {
-        self.count += 1;
-        self.members.push(Box::new(One::new(job)));
+        self.content.count += 1;
+        self.content.members.push(Box::new(One::new(job)));
         self
     }
 
     /// Adds many jobs of one kind, up to a million. They are sent some thousand at a time; none of them
     /// runs before all are stored.
     pub fn add_many<J: Job>(mut self, jobs: EnqueueMany<'static, J>) -> Self {
-        self.count += jobs.len();
-        self.members.push(Box::new(Several::Given(Box::new(jobs))));
+        self.content.count += jobs.len();
+        let jobs = Several::Given(Box::new(jobs));
+        self.content.members.push(Box::new(jobs));
         self
     }
 
     /// Adds another batch as one member: this one does not end before it has, and it counts here as it
     /// ended.
     pub fn add_batch(mut self, batch: Batch<'static>) -> Self {
-        self.batches.push(batch);
+        self.content.batches.push(batch);
         self
     }
 
@@ -142,8 +143,8 @@ impl<'t> Batch<'t> {
     }
 
     fn callback<J: Job>(mut self, on: Condition, job: Enqueue<'static, J>) -> Self {
-        self.callbacks
-            .push((on, Box::new(|client| job.jobs(client, "batch"))));
+        let jobs: Jobs = Box::new(|client| job.jobs(client, "batch"));
+        self.content.callbacks.push((on, jobs));
         self
     }
 
@@ -162,26 +163,9 @@ impl<'t> Batch<'t> {
         S: Storage,
         C: Within<S>,
     {
-        let Self {
-            name,
-            keep_for,
-            members,
-            count,
-            callbacks,
-            batches,
-            target,
-            mistake,
-        } = self;
-        let target = target.within(transaction);
         Batch {
-            name,
-            keep_for,
-            members,
-            count,
-            callbacks,
-            batches,
-            target,
-            mistake,
+            content: self.content,
+            target: self.target.within(transaction),
         }
     }
 
@@ -195,7 +179,7 @@ impl<'t> Batch<'t> {
                 "a batch cannot be filled bit by bit within a transaction".into(),
             ));
         }
-        let (mut filling, rest) = Filling::new(client, None, self)?;
+        let (mut filling, rest) = Filling::new(client, None, self.content)?;
         filling.store_open(rest).await?;
         Ok(OpenBatch { filling })
     }
@@ -205,7 +189,7 @@ impl<'t> Batch<'t> {
         let id = match transaction {
             Some(transaction) => self.send_within(&client, transaction).await?,
             None => {
-                let (mut filling, rest) = Filling::new(client.clone(), None, self)?;
+                let (mut filling, rest) = Filling::new(client.clone(), None, self.content)?;
                 filling.store(rest).await?;
                 filling.batch.id
             }
@@ -218,18 +202,18 @@ impl<'t> Batch<'t> {
         client: &Client,
         mut transaction: Box<dyn AnyTransaction + 't>,
     ) -> Result<BatchId> {
-        if !self.batches.is_empty() {
+        if !self.content.batches.is_empty() {
             return Err(Error::Invalid(
                 "a batch with batches in it cannot be stored within a transaction: store it by itself".into(),
             ));
         }
-        if self.count > MOST_AT_ONCE {
+        if self.content.count > MOST_AT_ONCE {
             return Err(Error::Invalid(format!(
                 "a batch of {} jobs is too large for a transaction: at most {}; store it by itself",
-                self.count, MOST_AT_ONCE
+                self.content.count, MOST_AT_ONCE
             )));
         }
-        let (filling, mut rest) = Filling::new(client.clone(), None, self)?;
+        let (filling, mut rest) = Filling::new(client.clone(), None, self.content)?;
         let mut jobs = rest.callbacks;
         loop {
             let chunk = filling.chunk(&mut rest.members).await?;
@@ -259,20 +243,25 @@ impl<'t> Batch<'t> {
     }
 
     fn first_mistake(&mut self) -> Option<Error> {
-        let own = self.mistake.take();
+        let own = self.content.mistake.take();
         own.or_else(|| {
-            self.batches
-                .iter_mut()
-                .find_map(Batch::first_mistake_of_inner)
+            let mut inner = self.content.batches.iter_mut();
+            inner.find_map(Batch::first_mistake_of_inner)
         })
     }
 
     fn total(&self) -> usize {
-        self.count + self.batches.iter().map(Batch::total).sum::<usize>()
+        let inner = self.content.batches.iter().map(Batch::total);
+        self.content.count + inner.sum::<usize>()
     }
 }
 
 impl Batch<'static> {
+    /// What it is to be, in a batch that says where it goes.
+    pub(super) fn into_content(self) -> Content {
+        self.content
+    }
+
     fn first_mistake_of_inner(&mut self) -> Option<Error> {
         if !self.target.is_default() {
             return Some(Error::Invalid(
@@ -295,9 +284,9 @@ impl<'t> IntoFuture for Batch<'t> {
 impl fmt::Debug for Batch<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Batch")
-            .field("name", &self.name)
-            .field("members", &self.count)
-            .field("batches", &self.batches)
+            .field("name", &self.content.name)
+            .field("members", &self.content.count)
+            .field("batches", &self.content.batches)
             .finish_non_exhaustive()
     }
 }

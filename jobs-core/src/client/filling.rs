@@ -4,7 +4,7 @@ use std::mem;
 
 use async_trait::async_trait;
 
-use super::batch::{Batch, Jobs};
+use super::batch::{Batch, Content, Jobs};
 use super::enqueue_many::Encoder;
 use super::{BoxFuture, Client, Enqueue, EnqueueMany, parents};
 use crate::error::{Error, Result};
@@ -39,16 +39,16 @@ impl Filling {
     pub(super) fn new(
         client: Client,
         parent: Option<BatchId>,
-        batch: Batch<'_>,
+        content: Content,
     ) -> Result<(Self, Rest)> {
-        let Batch {
+        let Content {
             name,
             keep_for,
             mut members,
             callbacks,
             batches,
             ..
-        } = batch;
+        } = content;
         members.reverse();
         let mut new = NewBatch::new(client.new_id().as_uuid().into());
         (new.name, new.keep_for, new.parent) = (name, keep_for, parent);
@@ -98,7 +98,8 @@ impl Filling {
             self.create(rest.callbacks, first, false).await?;
             self.insert_all(&mut rest.members).await?;
             for batch in rest.batches {
-                let (mut inner, rest) = Self::new(self.client.clone(), Some(self.batch.id), batch)?;
+                let (client, around) = (self.client.clone(), Some(self.batch.id));
+                let (mut inner, rest) = Self::new(client, around, batch.into_content())?;
                 inner.store_open(rest).await?;
             }
             Ok(())

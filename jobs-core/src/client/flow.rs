@@ -41,11 +41,17 @@ use crate::storage::{NewBatch, Storage, Within};
 /// ```
 #[must_use = "a flow is stored only when this is awaited"]
 pub struct Flow<'t> {
+    graph: Graph,
+    target: Target<'t>,
+}
+
+/// What a flow is to be, wherever it goes.
+#[derive(Default)]
+struct Graph {
     name: Option<String>,
     keep_for: Option<Duration>,
     nodes: Vec<(String, Jobs)>,
     edges: Vec<Edge>,
-    target: Target<'t>,
 }
 
 #[derive(Debug)]
@@ -62,10 +68,7 @@ impl Flow<'static> {
     /// A flow without nodes.
     pub fn new() -> Self {
         Self {
-            name: None,
-            keep_for: None,
-            nodes: Vec::new(),
-            edges: Vec::new(),
+            graph: Graph::default(),
             target: Target::default(),
         }
     }
@@ -80,14 +83,14 @@ impl Default for Flow<'static> {
 impl<'t> Flow<'t> {
     /// What people call the flow: 1 to 256 bytes.
     pub fn name(mut self, name: impl Into<String>) -> Self {
-        self.name = Some(name.into());
+        self.graph.name = Some(name.into());
         self
     }
 
     /// How long it and its jobs are kept once it has ended; a job's own time comes first. Defaults to the
     /// worker's retention.
     pub fn keep_for(mut self, time: Duration) -> Self {
-        self.keep_for = Some(time);
+        self.graph.keep_for = Some(time);
         self
     }
 
@@ -95,7 +98,7 @@ impl<'t> Flow<'t> {
     /// its jobs a node), and cannot have a unique key (another job could stand for it).
     pub fn node<J: Job>(mut self, name: impl Into<String>, job: Enqueue<'static, J>) -> Self {
         let jobs = Box::new(|client: &Client| job.jobs(client, "flow"));
-        self.nodes.push((name.into(), jobs));
+        self.graph.nodes.push((name.into(), jobs));
         self
     }
 
@@ -114,7 +117,7 @@ impl<'t> Flow<'t> {
         to: impl Into<String>,
     ) -> Self {
         let (from, to) = (from.into(), to.into());
-        self.edges.push(Edge { from, to, on });
+        self.graph.edges.push(Edge { from, to, on });
         self
     }
 
@@ -132,36 +135,24 @@ impl<'t> Flow<'t> {
         S: Storage,
         C: Within<S>,
     {
-        let Self {
-            name,
-            keep_for,
-            nodes,
-            edges,
-            target,
-        } = self;
-        let target = target.within(transaction);
         Flow {
-            name,
-            keep_for,
-            nodes,
-            edges,
-            target,
+            graph: self.graph,
+            target: self.target.within(transaction),
         }
     }
 
     async fn send(self) -> Result<FlowHandle> {
-        let Self {
+        let Graph {
             name,
             keep_for,
             nodes,
             edges,
-            target,
-        } = self;
+        } = self.graph;
         if let Some(name) = &name {
             check_name("flow", name)?;
         }
         let order = in_order(&nodes, &edges)?;
-        let (client, transaction) = target.resolve()?;
+        let (client, transaction) = self.target.resolve()?;
         let mut batch = NewBatch::new(client.new_id().as_uuid().into());
         (batch.name, batch.keep_for) = (name, keep_for);
         let jobs = jobs(&client, &batch, nodes, &edges, &order)?;
@@ -197,11 +188,11 @@ impl<'t> IntoFuture for Flow<'t> {
 
 impl fmt::Debug for Flow<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let nodes: Vec<_> = self.nodes.iter().map(|(name, _)| name).collect();
+        let nodes: Vec<_> = self.graph.nodes.iter().map(|(name, _)| name).collect();
         f.debug_struct("Flow")
-            .field("name", &self.name)
+            .field("name", &self.graph.name)
             .field("nodes", &nodes)
-            .field("edges", &self.edges)
+            .field("edges", &self.graph.edges)
             .finish_non_exhaustive()
     }
 }
