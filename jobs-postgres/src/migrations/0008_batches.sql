@@ -279,7 +279,8 @@ $fn$;
 -- the first.
 --
 -- Two who would close one together, at the same time, would not see each other. So whoever looks locks the batches that his
--- jobs are in, and those that they wait for, until he commits; others who put members into them are not held up by that.
+-- jobs are in, and those that they, or the jobs before them, wait for, until he commits; others who put members into them
+-- are not held up by that. (Where more jobs lie between, they may miss each other.)
 create or replace function jobs.circle(p_jobs uuid[], p_limit int) returns text language plpgsql volatile
     set enable_seqscan = off set enable_bitmapscan = off set enable_mergejoin = off set enable_hashjoin = off set enable_nestloop = on as $fn$
 declare
@@ -301,7 +302,11 @@ begin
              )
              select up.id from up
               union
-             select d.parent from jobs.dependency d join jobs.batch b on b.id = d.parent where d.child = any (p_jobs)
+             select b.id
+               from jobs.dependency d
+              cross join lateral (select d.parent union all select n.parent from jobs.dependency n where n.child = d.parent) n (parent)
+               join jobs.batch b on b.id = n.parent
+              where d.child = any (p_jobs)
               order by 1) l;
     loop
         select coalesce(array_agg(e.waiter), '{}'), coalesce(array_agg(e.awaited), '{}') into found_w, found_a

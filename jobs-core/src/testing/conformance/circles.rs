@@ -253,15 +253,22 @@ pub async fn a_circle_beyond_the_search_may_be_broken_by_hand(storage: StorageHa
     becomes(&storage, row[0].id, State::Enqueued).await;
 }
 
-/// Of two who close a circle together, at the same time, one is refused.
+/// Of two who close a circle together, at the same time, one is refused: whether they wait for the batches or for
+/// what follows these.
 pub async fn of_two_who_close_a_circle_at_once_one_is_refused(storage: StorageHandle) {
-    for _ in 0..20 {
+    for round in 0..20 {
         let [a, b] = batches(&storage).await;
-        let hands = [link(a, b), link(b, a)].map(|wanted| {
+        let wanted = if round % 2 == 0 {
+            [link(a, b), link(b, a)]
+        } else {
+            let [c, d] = [a, b].map(|of| after_batch("a", of, Condition::Any));
+            store(&storage, &[c.clone(), d.clone()]).await;
+            [inside(a, behind(d.id)), inside(b, behind(c.id))]
+        };
+        let hands = wanted.map(|wanted| {
             let storage = storage.clone();
             async move {
-                let jobs = [wanted];
-                match storage.insert(&jobs).await {
+                match storage.insert(&[wanted]).await {
                     Ok(_) => true,
                     Err(Error::Invalid(_)) => false,
                     Err(error) => panic!("{error:?}"),
