@@ -8,7 +8,7 @@ use std::marker::PhantomData;
 use super::rules::{Key, job_rules};
 use super::settings::{Settings, Template, job_options};
 use super::within::Target;
-use super::{BoxFuture, Client, JobHandle};
+use super::{Batch, BoxFuture, Client, JobHandle};
 use crate::error::{Error, Result};
 use crate::job::{Job, JobId, NewJob, encode_args};
 use crate::storage::Inserted;
@@ -55,7 +55,8 @@ impl<J: Job> EnqueueMany<'static, J> {
     pub fn new(jobs: impl IntoIterator<Item = J>) -> Self {
         Self {
             jobs: Many {
-                jobs: jobs.into_iter().collect(),
+                // One more than anything takes is too many, and will be told; an iterator may be endless.
+                jobs: jobs.into_iter().take(Batch::LIMIT + 1).collect(),
                 key_of: None,
             },
             settings: Settings::default(),

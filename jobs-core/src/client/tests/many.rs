@@ -1,5 +1,5 @@
 use super::note;
-use crate::client::{Client, EnqueueMany};
+use crate::client::{Batch, Client, EnqueueMany};
 use crate::error::Error;
 use crate::job::{JobId, State};
 use crate::storage::Inspect;
@@ -67,6 +67,13 @@ async fn too_many_at_once_are_refused() {
     let error = client.enqueue_many((0..=limit).map(note)).await;
     let error = error.unwrap_err().to_string();
     assert!(error.contains("in parts"), "{error}");
+    // However many there are: nobody collects them all first.
+    let error = client.enqueue_many((0..).map(note)).await;
+    let error = error.unwrap_err().to_string();
+    assert!(error.contains("in parts"), "{error}");
+    let batch = Batch::new().add_many(EnqueueMany::new((0..).map(note)));
+    let error = batch.on(&client).await.unwrap_err().to_string();
+    assert!(error.contains("1000001"), "{error}");
     assert_eq!(probe.stored().await, 0);
 }
 
