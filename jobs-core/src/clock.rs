@@ -6,9 +6,12 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
+/// Longer than any program runs: whoever says `Duration::MAX` means this, and no sum with it overflows.
+pub(crate) const FOR_EVER: Duration = Duration::from_secs(100 * 365 * 86_400);
+
 /// A duration that differs by up to a fifth from the given one, so that workers do not march in step.
 pub(crate) fn jittered(time: Duration) -> Duration {
-    time.mul_f64(0.8 + 0.4 * fastrand::f64())
+    time.min(FOR_EVER).mul_f64(0.8 + 0.4 * fastrand::f64())
 }
 
 /// Tells the time.

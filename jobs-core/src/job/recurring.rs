@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{Due, JobId, NewJob, Priority, Rules, StoredOptions};
+use crate::clock::later;
 use crate::error::{Error, Result};
 
 /// What happens when an occurrence comes while the run before it has not finished. A run has not
@@ -324,7 +325,7 @@ impl RecurringRecord {
         let due = match spec.jitter {
             Duration::ZERO => Due::Now,
             _ if occurrence.triggered => Due::Now,
-            most => Due::At(occurrence.at + jitter(&self.id, occurrence.at, most)),
+            most => Due::At(later(occurrence.at, jitter(&self.id, occurrence.at, most))),
         };
         NewJob {
             queue: spec.queue.clone().into(),

@@ -10,6 +10,7 @@ use super::incarnation::Worker;
 use super::running_worker::RunningWorker;
 use super::serving::Serving;
 use crate::client::Client;
+use crate::clock::FOR_EVER;
 use crate::error::{Error, Result};
 use crate::handler::{DataMap, JobEntry, Registry};
 use crate::job::{Backoff, QueueOrder};
@@ -171,12 +172,13 @@ impl WorkerBuilder {
     /// at four fifths of it, so that nobody else runs them before that. All workers of a storage should
     /// agree.
     pub fn liveness(mut self, beat: Duration, death: Duration) -> Self {
-        if death < beat * 4 || beat.is_zero() {
+        if death < beat.saturating_mul(4) || beat.is_zero() {
             self.problems.push(format!(
                 "a worker that beats every {beat:?} cannot count as dead after {death:?}: make it at \
                  least four times as long"
             ));
         }
+        let (beat, death) = (beat.min(FOR_EVER), death.min(FOR_EVER));
         let watch = (death / 12).max(Duration::from_millis(10));
         self.config.liveness = Liveness {
             beat,

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
@@ -44,6 +45,8 @@ pub(super) struct Crew {
     pub(super) runner_ended: Notify,
     /// Drops what still runs.
     pub(super) abort: CancellationToken,
+    /// Where its jobs run, whoever hands them over: a caller's own runtime may end with the call.
+    pub(super) runtime: Handle,
     unknown: Mutex<Unknown>,
 }
 
@@ -108,6 +111,7 @@ impl Crew {
             check_revoked: Notify::new(),
             runner_ended: Notify::new(),
             abort: CancellationToken::new(),
+            runtime: Handle::current(),
             unknown: Mutex::default(),
         }
     }

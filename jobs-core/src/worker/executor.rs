@@ -66,7 +66,7 @@ impl Crew {
     pub(super) fn start_runners(self: &Arc<Self>, runners: usize) {
         for _ in 0..runners {
             let crew = Arc::clone(self);
-            tokio::spawn(async move {
+            self.runtime.spawn(async move {
                 let abort = crew.abort.clone();
                 tokio::select! {
                     biased;

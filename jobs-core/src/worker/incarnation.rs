@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use super::builder::WorkerBuilder;
 use super::crew::{Crew, Setup};
@@ -17,8 +17,9 @@ use super::revocation;
 use super::running::Cancelled;
 use super::running_worker::RunningWorker;
 use super::signals::StopSignal;
+use crate::clock::FOR_EVER;
 use crate::error::Result;
-use crate::handler::declare;
+use crate::handler::{catch_panic, declare};
 use crate::job::WorkerId;
 use crate::lifecycle::RetryPolicy;
 use crate::maintenance::{fire_recurring, keep_up, rescue_the_dead};
@@ -148,17 +149,46 @@ impl Incarnation {
         let (halt, quiet) = (CancellationToken::new(), CancellationToken::new());
         let liveness = crew.config.liveness;
         let storage = || crew.storage.clone();
-        let rescuer = rescue_the_dead(storage(), id, liveness.death, liveness.watch, halt.clone());
+        let claim = {
+            let (crew, halt) = (Arc::clone(&crew), halt.clone());
+            move || Dispatcher::new(Arc::clone(&crew), halt.clone()).run()
+        };
+        let watch = {
+            let (crew, quiet) = (Arc::clone(&crew), quiet.clone());
+            move || revocation::watch(Arc::clone(&crew), quiet.clone())
+        };
+        let rescue = {
+            let (storage, halt) = (storage(), halt.clone());
+            move || {
+                rescue_the_dead(
+                    storage.clone(),
+                    id,
+                    liveness.death,
+                    liveness.watch,
+                    halt.clone(),
+                )
+            }
+        };
+        let keep = {
+            let (storage, retention, halt) = (storage(), crew.config.retention, halt.clone());
+            move || keep_up(storage.clone(), retention, halt.clone())
+        };
         let mut rounds = vec![
-            tokio::spawn(Dispatcher::new(Arc::clone(&crew), halt.clone()).run()),
-            tokio::spawn(revocation::watch(Arc::clone(&crew), quiet.clone())),
-            tokio::spawn(rescuer),
-            tokio::spawn(keep_up(storage(), crew.config.retention, halt.clone())),
+            tokio::spawn(again_after_panics("dispatcher", claim)),
+            tokio::spawn(again_after_panics("revocation", watch)),
+            tokio::spawn(again_after_panics("rescuer", rescue)),
+            tokio::spawn(again_after_panics("upkeep", keep)),
         ];
         if crew.config.recurring {
-            let kinds = crew.registry.names().into_iter().map(str::to_owned);
-            let scheduler = fire_recurring(storage(), kinds.collect(), halt.clone());
-            rounds.push(tokio::spawn(scheduler));
+            let kinds: Arc<[String]> = crew
+                .registry
+                .names()
+                .into_iter()
+                .map(str::to_owned)
+                .collect();
+            let (storage, halt) = (storage(), halt.clone());
+            let fire = move || fire_recurring(storage.clone(), kinds.clone(), halt.clone());
+            rounds.push(tokio::spawn(again_after_panics("scheduler", fire)));
         }
         let heartbeat = tokio::spawn(beat(Arc::clone(&crew), quiet.clone()));
         let settler = tokio::spawn(Arc::clone(&crew.settler).run());
@@ -181,7 +211,7 @@ impl Incarnation {
             () = stop.cancelled() => Pulse::Stopped,
             pulse = &mut self.heartbeat => pulse.unwrap_or_else(|error| {
                 // Without a heartbeat this incarnation will be taken for dead: start over at once.
-                tracing::error!(%error, "the heartbeat ended early");
+                error!(%error, "the heartbeat ended early");
                 Pulse::Dead
             }),
         }
@@ -238,9 +268,18 @@ impl Incarnation {
     }
 }
 
+/// Goes round until told to stop. What panics, ours or the storage's fault, is told and begun again: a worker that lives
+/// and does half of its work would keep its jobs from those who do all.
+async fn again_after_panics<F: Future<Output = ()>>(what: &str, mut round: impl FnMut() -> F) {
+    while let Err(panic) = catch_panic(Box::pin(round())).await {
+        error!(what, %panic, "a part of the worker panicked; starting it again");
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+}
+
 /// Waits until no runner is left; answers whether that came about in time.
 async fn wait_for_runners(crew: &Crew, patience: Duration) -> bool {
-    let end = Instant::now() + patience;
+    let end = Instant::now() + patience.min(FOR_EVER);
     loop {
         // Asked for before looking, so that one that ends in between is noticed.
         let ended = crew.runner_ended.notified();

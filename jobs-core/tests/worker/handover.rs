@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use jobs_core::client::Client;
 use jobs_core::job::{JobDefaults, JobId, NewJob, State};
 use jobs_core::storage::StorageHandle;
 
@@ -32,6 +33,47 @@ async fn an_idle_worker_gets_jobs_without_asking() {
         taken += usize::from(is_taken_at_once(&storage, "handed").await);
     }
     assert!(taken > 100, "only {taken} of 200");
+    running.stop().await;
+}
+
+/// Whoever stores a job may do so on a runtime of its own that ends with the call, or on none.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn jobs_run_where_their_worker_runs_and_not_where_they_were_stored() {
+    let storage = storage();
+    let job = kind("far_from_home", JobDefaults::NONE, |_| {
+        Box::pin(async {
+            tokio::time::sleep(Duration::from_millis(30)).await;
+            done()
+        })
+    });
+    let running = worker(&storage, vec![job]).start().await.unwrap();
+    let client = Client::new(storage.clone());
+    let mut taken = 0;
+    for n in 0..20 {
+        let new = NewJob::new(JobId::new(), "far_from_home", "{}");
+        let (id, theirs) = (new.id, client.clone());
+        let stored = std::thread::spawn(move || {
+            let insert = async { theirs.storage().insert(&[new]).await.map(drop) };
+            match n % 2 {
+                0 => tokio::runtime::Builder::new_current_thread()
+                    .build()
+                    .unwrap()
+                    .block_on(insert),
+                _ => {
+                    let waker = std::task::Waker::noop();
+                    let mut context = std::task::Context::from_waker(waker);
+                    match Box::pin(insert).as_mut().poll(&mut context) {
+                        std::task::Poll::Ready(stored) => stored,
+                        std::task::Poll::Pending => unreachable!("memory does not wait"),
+                    }
+                }
+            }
+        });
+        stored.join().unwrap().unwrap();
+        taken += usize::from(storage.job(id).await.unwrap().unwrap().state != State::Enqueued);
+        until_state(&storage, id, State::Succeeded).await;
+    }
+    assert!(taken > 5, "only {taken} of 20 were handed over");
     running.stop().await;
 }
 

@@ -113,6 +113,35 @@ async fn a_stopped_worker_can_be_followed_by_another() {
 }
 
 #[tokio::test]
+async fn for_ever_is_a_time_too() {
+    let storage = storage();
+    let job = kind("served_for_ever", JobDefaults::NONE, |_| {
+        Box::pin(async {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            done()
+        })
+    });
+    let running = worker(&storage, vec![job])
+        .poll_interval(Duration::MAX)
+        .liveness(Duration::from_secs(1), Duration::MAX)
+        .timeout(Duration::MAX)
+        .grace(Duration::MAX)
+        .stop_grace(Duration::MAX);
+    let running = running.start().await.unwrap();
+    for _ in 0..3 {
+        let id = enqueue(&storage, "served_for_ever").await;
+        until_state(&storage, id, State::Succeeded).await;
+        // Its queues are empty, and it looks again when it is told to, or never.
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let last = enqueue(&storage, "served_for_ever").await;
+    until_state(&storage, last, State::Processing).await;
+    running.stop().await;
+    let record = storage.job(last).await.unwrap().unwrap();
+    assert_eq!(record.state, State::Succeeded);
+}
+
+#[tokio::test]
 async fn a_wrong_setup_is_refused_with_all_its_mistakes() {
     let storage = storage();
     let job = kind("for_a_wrong_setup", JobDefaults::NONE, |_| {

@@ -231,6 +231,12 @@ fn jitter_makes_a_run_later_and_everybody_computes_the_same() {
     };
     assert!((at..=at + Duration::from_secs(600)).contains(&first));
     assert_eq!(due(), Due::At(first));
+    // However long it may be: a worker must not fall over what somebody stored.
+    let mut endless = spec("0 * * * *");
+    endless.jitter = Duration::MAX;
+    let record = declared(None, endless, "2026-11-20T12:00:00Z").unwrap();
+    let fired = fired(&record, "2026-11-20T13:00:00Z").unwrap();
+    assert!(matches!(fired.jobs[0].due, Due::At(due) if due > at));
 }
 
 #[test]
