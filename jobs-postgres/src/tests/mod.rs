@@ -5,6 +5,8 @@ mod batches;
 mod care;
 mod floors;
 mod flow;
+mod guards;
+mod invariants;
 mod late;
 mod messages;
 mod plans;
@@ -56,11 +58,12 @@ impl Home {
 
     /// A statement beside the storage, with the schema filled in.
     pub(crate) fn sql(&self, sql: &str) -> AssertSqlSafe<Arc<str>> {
-        AssertSqlSafe(
-            crate::schema::Schema::new(&self.schema)
-                .unwrap()
-                .render(sql),
-        )
+        AssertSqlSafe(self.text(sql))
+    }
+
+    pub(crate) fn text(&self, sql: &str) -> Arc<str> {
+        let schema = crate::schema::Schema::new(&self.schema).unwrap();
+        schema.render(sql)
     }
 }
 
