@@ -164,3 +164,208 @@ fn plain_jobs_pay_nothing_for_rules() {
         }
     });
 }
+
+fn long() -> bool {
+    std::env::var("JOBS_TEST_LONG").is_ok_and(|value| value == "1")
+}
+
+/// How much there is of what a statement must not read.
+fn many() -> usize {
+    if long() { 1_000_000 } else { 50_000 }
+}
+
+/// Stores, by hand, finished jobs, and as many that are for later.
+async fn fill(home: &Home, connection: &mut PgConnection, jobs: usize) {
+    let fill = format!(
+        "insert into jobs.job (id, run_at, kind, queue, args, state, run, finished_at)
+         select jobs.new_id(), now(), 'add', 'default', '{{}}', 2, 1, now() from generate_series(1, {jobs});
+         with later as (
+             insert into jobs.job (id, run_at, kind, queue, args)
+             select jobs.new_id(), now() + interval '1 day', 'add', 'default', '{{}}' from generate_series(1, {jobs})
+          returning id, run_at
+         )
+         insert into jobs.ticket (queue, priority, run_at, job_id, run, kind) select 'default', 0, run_at, id, 0, 'add' from later;"
+    );
+    script(home, connection, &fill).await;
+}
+
+async fn script(home: &Home, connection: &mut PgConnection, sql: &str) {
+    let ran = sqlx::raw_sql(home.sql(sql)).execute(connection).await;
+    ran.unwrap_or_else(|error| panic!("{sql}: {error}"));
+}
+
+/// Among very many, and before the server has noticed that there are as many: what is taken and settled is all that is read.
+#[test]
+fn nothing_is_read_as_a_whole_among_very_many() {
+    test(|home| async move {
+        let storage = home.storage().await;
+        worker(&storage).await;
+        let mut connection = home.connection().await;
+        let tables = "jobs.job, jobs.ticket, jobs.claim";
+        // So that autovacuum does not look first.
+        let alone = "alter table jobs.ticket set (autovacuum_enabled = off); analyze jobs.job, jobs.ticket, jobs.claim";
+        script(&home, &mut connection, alone).await;
+        fill(&home, &mut connection, many()).await;
+        for known in [false, true] {
+            if known {
+                script(&home, &mut connection, &format!("analyze {tables}")).await;
+            }
+            store(&storage, 900).await;
+            let mut fresh = home.connection().await;
+            let (whole, fetched) = rows_read(&home, &mut fresh, 900).await;
+            assert_eq!(whole, 0, "known: {known}");
+            assert!(fetched <= 20 * 900 + 100, "{fetched} rows, known: {known}");
+        }
+    });
+}
+
+/// What one statement of a transaction of its own has read of these tables: scans, and rows.
+async fn read_of(home: &Home, connection: &mut PgConnection, tables: &str) -> (i64, i64) {
+    let look = "select coalesce(sum(seq_scan + coalesce(idx_scan, 0)), 0)::bigint,
+                       coalesce(sum(seq_tup_read + coalesce(idx_tup_fetch, 0)), 0)::bigint
+                  from pg_stat_xact_user_tables where schemaname = $1 and relname = any ($2::text[])";
+    let row = sqlx::query(look).bind(&home.schema).bind(tables);
+    let row = row.fetch_one(&mut *connection).await.unwrap();
+    connection.execute("commit").await.unwrap();
+    (row.get(0), row.get(1))
+}
+
+/// Takes 300 jobs and answers how many pages that touched, beside what it read of `blocked` and of bodies.
+async fn claim_300(home: &Home) -> (i64, (i64, i64), i64) {
+    let explain = "explain (analyze, buffers, format json)
+        select * from jobs.claim((select id from jobs.worker limit 1), jobs.new_id(), 300, '{}', '{300}', '{1}', '{default}', '{0}',
+                                 array[null::timestamptz], '{00000000-0000-0000-0000-000000000000}')";
+    let mut connection = home.connection().await;
+    connection.execute("begin").await.unwrap();
+    let row = sqlx::query(home.sql(explain)).persistent(false);
+    let row = row.fetch_one(&mut connection).await.unwrap();
+    let plan: &str = row.get_unchecked(0);
+    let plan: serde_json::Value = serde_json::from_str(plan).unwrap();
+    let of = |what: &str| plan[0]["Plan"][what].as_i64().unwrap();
+    let pages = of("Shared Hit Blocks") + of("Shared Read Blocks");
+    assert_eq!(of("Actual Rows"), 301);
+    let look = "select coalesce(sum(idx_tup_fetch), 0)::bigint from pg_stat_xact_user_tables where schemaname = $1 and relname like 'job\\_%'";
+    let bodies = sqlx::query(look).bind(&home.schema);
+    let bodies: i64 = bodies.fetch_one(&mut connection).await.unwrap().get(0);
+    let blocked = read_of(home, &mut connection, "{blocked,permit,limit_def,bucket}").await;
+    (pages, blocked, bodies)
+}
+
+/// Jobs that wait before a limit, more urgent than all others and due for long, do not exist for a claim.
+#[test]
+fn a_claim_reads_no_blocked_job() {
+    test(|home| async move {
+        let storage = home.storage().await;
+        worker(&storage).await;
+        store(&storage, 300).await;
+        let (alone, _, _) = claim_300(&home).await;
+        let mut connection = home.connection().await;
+        let blocked = if long() { 200_000 } else { 20_000 };
+        let hostile = format!(
+            "insert into jobs.limit_def (name, kind, max, excess, reason) values ('l', 1, 1, 0, '');
+             with jobs as (
+                 insert into jobs.job (id, run_at, priority, kind, queue, args, rules)
+                 select jobs.new_id(), now() - interval '1 h', -5, 'add', 'default', '{{}}', '{{}}' from generate_series(1, {blocked})
+              returning id, run_at
+             )
+             insert into jobs.blocked (job_id, limit_name, key, priority, run_at, queue, ready)
+             select id, 'l', id::text, -5, run_at, 'default', true from jobs;
+             insert into jobs.blocked (job_id, limit_name, key, priority, run_at, queue, ready)
+             select gen_random_uuid(), 'l', '', -5, now() - interval '1 h', 'default', true from generate_series({blocked} + 1, 200000);"
+        );
+        script(&home, &mut connection, &hostile).await;
+        for known in [false, true] {
+            if known {
+                script(
+                    &home,
+                    &mut connection,
+                    "analyze jobs.job, jobs.ticket, jobs.blocked",
+                )
+                .await;
+            }
+            store(&storage, 300).await;
+            let (pages, (scans, rows), bodies) = claim_300(&home).await;
+            println!("{pages} pages beside 200,000 blocked jobs, {alone} alone; known: {known}");
+            assert_eq!((scans, rows), (0, 0), "known: {known}");
+            assert!(bodies <= 300, "{bodies} bodies");
+            // Bodies lie further apart in a larger table, and its index is a level deeper.
+            assert!(pages <= alone * 3 / 2 + 600, "{pages} pages, {alone} alone");
+        }
+    });
+}
+
+/// To store plain jobs reads nothing that there is much of.
+#[test]
+fn an_insert_reads_nothing() {
+    test(|home| async move {
+        let storage = home.storage().await;
+        let mut connection = home.connection().await;
+        fill(&home, &mut connection, many() / 10).await;
+        for known in [false, true] {
+            if known {
+                script(
+                    &home,
+                    &mut connection,
+                    "analyze jobs.job, jobs.ticket, jobs.lane",
+                )
+                .await;
+            }
+            let jobs: Vec<_> = (0..500).map(|_| new_job()).collect();
+            let mut fresh = home.connection().await;
+            fresh.execute("begin").await.unwrap();
+            let sql = sqlx::AssertSqlSafe(storage.store.sql.insert.clone());
+            let insert = crate::insert::bind(sqlx::query(sql), &jobs, &[]);
+            insert.fetch_one(&mut fresh).await.unwrap();
+            let leaves = sqlx::query(
+                "select array_agg(relname::text)::text from pg_stat_user_tables where schemaname = $1 and relname like 'job\\_%'",
+            );
+            let leaves: String = leaves
+                .bind(&home.schema)
+                .fetch_one(&mut fresh)
+                .await
+                .unwrap()
+                .get(0);
+            let tables = leaves.replace('{', "{ticket,blocked,dependency,permit,unique_key,claim,");
+            let (_, rows) = read_of(&home, &mut fresh, &tables).await;
+            assert_eq!(rows, 0, "known: {known}");
+        }
+    });
+}
+
+/// What recurs and is not due costs nothing to be passed over.
+#[test]
+fn what_is_due_of_ten_thousand_recurring_jobs_is_all_that_is_read() {
+    test(|home| async move {
+        let storage = home.storage().await;
+        let mut connection = home.connection().await;
+        let fill = "alter table jobs.recurring set (autovacuum_enabled = off);
+            insert into jobs.recurring (id, version, kind, look_at, record)
+            select 'r' || n, gen_random_uuid(), 'add', now() + make_interval(secs => n), '{}' from generate_series(1, 10000) n;
+            insert into jobs.recurring (id, version, kind, look_at, record)
+            select 'due' || n, gen_random_uuid(), 'add', now() - interval '1 s', '{}' from generate_series(1, 7) n;
+            insert into jobs.recurring (id, version, kind, look_at, record)
+            select 'never' || n, gen_random_uuid(), 'add', null, '{}' from generate_series(1, 1000) n;";
+        script(&home, &mut connection, fill).await;
+        for known in [false, true] {
+            if known {
+                script(&home, &mut connection, "analyze jobs.recurring").await;
+            }
+            let mut fresh = home.connection().await;
+            fresh.execute("begin").await.unwrap();
+            let sql = sqlx::AssertSqlSafe(storage.store.sql.recurring_due.clone());
+            let due = sqlx::query(sql)
+                .bind(vec!["add", "other"])
+                .bind(None::<chrono::DateTime<chrono::Utc>>)
+                .bind("")
+                .bind(100_i64);
+            let row = due.fetch_one(&mut fresh).await.unwrap();
+            assert_eq!(row.get::<Vec<String>, _>("ids").len(), 7);
+            let (scans, rows) = read_of(&home, &mut fresh, "{recurring}").await;
+            // Those that are due, and the first that is not.
+            assert!(
+                scans <= 2 && rows <= 10,
+                "{scans} scans, {rows} rows; known: {known}"
+            );
+        }
+    });
+}
