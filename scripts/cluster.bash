@@ -5,6 +5,7 @@
 #     cluster                    the marker: bin, port and owner, one `key=value` a line; `made` once it is complete
 #     server/{data,socket,log}   the server's; it belongs to `nobody` when root runs this, since PostgreSQL refuses root
 #     postgres/                  a copy of the binaries, only if that user cannot read the originals
+#     disk/                      a small disk of its own, if a test has asked for one
 #
 # The owner is the process that will remove the cluster. Once it is gone, `cluster_reap` may; a cluster without one is
 # a developer's and stays until `scripts/postgres stop`.
@@ -175,9 +176,18 @@ cluster_down() {
         --pgdata="$dir/server/data") >/dev/null 2>&1 || kill -KILL "$pid" 2>/dev/null
 }
 
+# cluster_disk DIR SIZE: a small disk for a tablespace, in memory; prints where. Needs root.
+cluster_disk() {
+    local disk=$1/disk
+    mkdir "$disk" || return
+    mount -t tmpfs -o "size=$2,mode=0755" tmpfs "$disk" || return
+    mkdir "$disk/space" && chown nobody "$disk/space" && chmod 700 "$disk/space" && printf '%s\n' "$disk"
+}
+
 cluster_remove() {
     cluster_is_ours "$1" || { cluster_fail "$1 is not a cluster of ours; left alone"; return 1; }
     cluster_down "$1" immediate
+    if [[ -d $1/disk ]] && mountpoint -q "$1/disk"; then umount "$1/disk" 2>/dev/null || umount -l "$1/disk"; fi
     rm -rf -- "${1:?}"
 }
 

@@ -83,8 +83,28 @@ impl std::error::Error for Cause {
     }
 }
 
+/// In words: the server's own are of files.
+#[derive(Debug)]
+struct Full(Box<Cause>);
+
+impl fmt::Display for Full {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(cause) = self;
+        write!(
+            f,
+            "the disk of the database is full, nothing was written: {cause}"
+        )
+    }
+}
+
+impl std::error::Error for Full {}
+
 fn from_code(code: &str, doing: String, error: sqlx::Error) -> Error {
     let source = Cause::new(error);
+    if code == "53100" {
+        let source = Box::new(Full(source));
+        return Error::Unavailable { doing, source };
+    }
     match code {
         // Shutting down, starting up, too many connections, a standby that was the primary, a
         // session that was ended.
@@ -101,8 +121,7 @@ fn from_code(code: &str, doing: String, error: sqlx::Error) -> Error {
             source,
         },
         _ => match &code[..code.len().min(2)] {
-            // The connection; a full disk or memory, of which the statement left no trace: both
-            // pass.
+            // The connection; full memory, of which the statement left no trace: both pass.
             "08" | "53" | "58" => Error::Unavailable { doing, source },
             "22" | "23" | "54" => Error::Rejected { doing, source },
             _ => Error::Storage { doing, source },

@@ -21,6 +21,8 @@ mod examples;
 #[cfg(all(feature = "postgres", feature = "sqlite"))]
 mod flows;
 #[cfg(all(feature = "postgres", feature = "sqlite"))]
+mod full_disk;
+#[cfg(all(feature = "postgres", feature = "sqlite"))]
 mod kinds;
 #[cfg(all(feature = "postgres", feature = "sqlite"))]
 mod limits;

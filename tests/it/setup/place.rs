@@ -131,6 +131,28 @@ impl Place {
         Self::at(Kind::postgres, url, dir).await
     }
 
+    /// The same, with the tables on a small disk that the server was given.
+    pub(crate) async fn on_disk(server: &str, disk: &std::path::Path) -> Self {
+        let mut connection = PgConnection::connect(server).await.unwrap();
+        let space = format!(
+            "create tablespace small location '{}/space'",
+            disk.display()
+        );
+        connection
+            .execute(sqlx::AssertSqlSafe(space))
+            .await
+            .unwrap();
+        let dir = folder();
+        let url = create_database(server, &dir).await;
+        let name = dir.file_name().unwrap().to_str().unwrap().replace('-', "_");
+        let moved = format!("alter database {name} set tablespace small");
+        connection
+            .execute(sqlx::AssertSqlSafe(moved))
+            .await
+            .unwrap();
+        Self::at(Kind::postgres, url, dir).await
+    }
+
     /// A worker in this process, for these jobs.
     pub(crate) fn worker(&self, jobs: Vec<&'static JobEntry>) -> WorkerBuilder {
         Worker::builder(self.storage.clone())

@@ -1,5 +1,6 @@
 //! A PostgreSQL server of a test's own, to be taken away and given back.
 
+use std::path::PathBuf;
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::{env, process};
@@ -41,6 +42,17 @@ impl Server {
         self.run("start", &[]).await;
     }
 
+    /// Gives the server a small disk, which goes with it, if this user may do that.
+    pub(crate) fn disk(&self, size: &str) -> Option<PathBuf> {
+        match ask("disk", &self.name, &["--size", size]) {
+            Ok(path) => Some(path.into()),
+            Err(why) => {
+                eprintln!("no small disk: {why}");
+                None
+            }
+        }
+    }
+
     async fn run(&self, command: &'static str, more: &'static [&str]) {
         let name = self.name.clone();
         let run = tokio::task::spawn_blocking(move || script(command, &name, more));
@@ -55,6 +67,11 @@ impl Drop for Server {
 }
 
 fn script(command: &str, name: &str, more: &[&str]) -> String {
+    let answer = ask(command, name, more);
+    answer.unwrap_or_else(|errors| panic!("{command} {name}: {errors}"))
+}
+
+fn ask(command: &str, name: &str, more: &[&str]) -> Result<String, String> {
     let path = env::var_os("TEST_POSTGRES").expect(
         "TEST_POSTGRES is not set: run the tests with ./test, which says where to get a server from",
     );
@@ -63,7 +80,8 @@ fn script(command: &str, name: &str, more: &[&str]) -> String {
         .args(more)
         .output()
         .unwrap();
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{command} {name}: {errors}");
-    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    if !output.status.success() {
+        return Err(String::from_utf8_lossy(&output.stderr).into_owned());
+    }
+    Ok(String::from_utf8(output.stdout).unwrap().trim().to_owned())
 }
