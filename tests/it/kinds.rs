@@ -25,11 +25,13 @@ pub(crate) fn named(kinds: &[String]) -> Vec<&'static JobEntry> {
         noop,
         not_a_number,
         note,
+        one_of_two,
         passes_on,
         renamed,
         rest,
         snoozes,
         spread,
+        ten_a_second,
         tenants
     ];
     entries.retain(|entry| kinds.is_empty() || kinds.iter().any(|kind| kind == entry.kind));
@@ -197,6 +199,27 @@ pub(crate) async fn spread(_n: u32) {}
 pub(crate) async fn not_a_number() -> f64 {
     f64::NAN
 }
+
+/// Takes so long; two of a tenant at once.
+#[job(name = "e2e.one_of_two", concurrency(max = 2, key = "{tenant}"))]
+pub(crate) async fn one_of_two(
+    tenant: String,
+    millis: u64,
+    effects: Data<Effects>,
+    ctx: JobContext,
+) {
+    effects.write("start", &ctx);
+    tokio::time::sleep(Duration::from_millis(millis)).await;
+    let _ = tenant;
+    effects.write("end", &ctx);
+}
+
+/// Starts ten times in any second, everywhere together.
+#[job(
+    name = "e2e.ten_a_second",
+    rate(max = 10, per = "1s", kind = "sliding")
+)]
+pub(crate) async fn ten_a_second() {}
 
 /// Once had another name.
 #[job(name = "e2e.renamed", aliases("e2e.before"))]

@@ -5,6 +5,8 @@ mod macros;
 mod ui;
 
 #[cfg(all(feature = "postgres", feature = "sqlite"))]
+mod at_size;
+#[cfg(all(feature = "postgres", feature = "sqlite"))]
 mod bad_input;
 #[cfg(all(feature = "postgres", feature = "sqlite"))]
 mod batches;
