@@ -99,13 +99,14 @@ impl Database {
         }
     }
 
-    /// Whether the database shows no job that is due or in anybody's hands.
-    pub(crate) async fn all_finished(&self, storage: &StorageHandle) -> Result<bool> {
+    /// Whether the database shows no job that is due or in anybody's hands, except for those that a limit
+    /// keeps waiting, of which there were `blocked` and one was let in.
+    pub(crate) async fn all_finished(&self, storage: &StorageHandle, blocked: u64) -> Result<bool> {
         if let Self::Postgres(postgres) = self {
             return postgres.all_finished().await;
         }
         let counts = storage.inspect().counts().await?;
-        Ok(counts.enqueued + counts.processing == 0)
+        Ok(counts.enqueued + counts.processing < blocked.max(1))
     }
 
     /// How many jobs have succeeded, counted.

@@ -5,13 +5,51 @@ use std::time::Duration;
 use jobs::prelude::*;
 
 use crate::Result;
-use crate::seen::on_job;
+use crate::options::{Fill, Sort};
+use crate::seen::{Running, on_job};
+
+/// How many tenants the jobs with limits belong to.
+pub(crate) const TENANTS: u64 = 50;
 
 const DAY: Duration = Duration::from_secs(86_400);
 
 #[job]
 pub(crate) async fn noop(id: u64, data: String) {
     let _ = data;
+    on_job(id);
+}
+
+/// Runs when the job has succeeded that it waits for.
+#[job]
+pub(crate) async fn child(id: u64) {
+    on_job(id);
+}
+
+/// One of these runs in an hour: all others wait. Not a job that is measured.
+#[job(rate(max = 1, per = "1h"))]
+pub(crate) async fn barred(id: u64) {
+    let _ = id;
+}
+
+/// Of each tenant two at once.
+#[job(concurrency(max = 2, key = "{tenant}"))]
+pub(crate) async fn two_at_once(id: u64, tenant: u64) {
+    let running = Running::of(tenant);
+    tokio::task::yield_now().await;
+    on_job(id);
+    drop(running);
+}
+
+/// Of each tenant more in a second than there are: what is measured is the looking.
+#[job(rate(max = 1_000_000, per = "1s", key = "{tenant}"))]
+pub(crate) async fn rated(id: u64, tenant: u64) {
+    let _ = tenant;
+    on_job(id);
+}
+
+/// A thousand in any second.
+#[job(rate(max = 1_000, per = "1s"))]
+pub(crate) async fn thousand_a_second(id: u64) {
     on_job(id);
 }
 
@@ -76,21 +114,67 @@ impl Noop {
 }
 
 /// Enqueues many at once, as a user would.
-pub(crate) async fn enqueue_many(
-    client: &Client,
-    jobs: Vec<Noop>,
-    fill: &crate::options::Fill,
-) -> Result<()> {
-    if fill.kinds {
-        return enqueue_kinds(client, jobs).await;
+pub(crate) async fn enqueue_many(client: &Client, jobs: Vec<Noop>, fill: &Fill) -> Result<()> {
+    let tenant = |id: u64| id % TENANTS;
+    let ids = jobs
+        .iter()
+        .map(|job| job.id)
+        .collect::<Vec<_>>()
+        .into_iter();
+    match fill.sort {
+        Sort::Plain => {
+            let mut many = client.enqueue_many(jobs);
+            if let Some(queue) = &fill.queue {
+                many = many.queue(queue.clone());
+            }
+            if fill.scheduled {
+                many = many.delay(DAY);
+            }
+            many.await?;
+        }
+        Sort::Kinds => enqueue_kinds(client, jobs).await?,
+        Sort::Parents => enqueue_parents(client, jobs).await?,
+        Sort::Barred => {
+            client.enqueue_many(ids.map(|id| Barred { id })).await?;
+        }
+        Sort::TwoAtOnce => {
+            let jobs = ids.map(|id| TwoAtOnce {
+                id,
+                tenant: tenant(id),
+            });
+            client.enqueue_many(jobs).await?;
+        }
+        Sort::Rated => {
+            let jobs = ids.map(|id| Rated {
+                id,
+                tenant: tenant(id),
+            });
+            client.enqueue_many(jobs).await?;
+        }
+        Sort::ThousandASecond => {
+            let jobs = ids.map(|id| ThousandASecond { id });
+            client.enqueue_many(jobs).await?;
+        }
     }
-    let mut many = client.enqueue_many(jobs);
-    if let Some(queue) = &fill.queue {
-        many = many.queue(queue.clone());
+    Ok(())
+}
+
+/// Each with a child, whose number is greater by this.
+pub(crate) const CHILDREN: u64 = 10_000_000;
+
+async fn enqueue_parents(client: &Client, jobs: Vec<Noop>) -> Result<()> {
+    let ids: Vec<u64> = jobs.iter().map(|job| job.id).collect();
+    let parents = client.enqueue_many(jobs).await?;
+    let mut tasks = tokio::task::JoinSet::new();
+    for (id, parent) in ids.into_iter().zip(parents.ids()) {
+        let (client, parent) = (client.clone(), *parent);
+        tasks.spawn(async move {
+            let follows = client.enqueue(Child { id: id + CHILDREN });
+            follows.after_ids([parent]).await.map(drop)
+        });
     }
-    if fill.scheduled {
-        many = many.delay(DAY);
+    while let Some(done) = tasks.join_next().await {
+        done??;
     }
-    many.await?;
     Ok(())
 }

@@ -69,13 +69,41 @@ pub(crate) struct Fill {
     pub(crate) jobs: u64,
     /// Bytes of arguments; 0 for small ones.
     pub(crate) bytes: usize,
-    /// Twenty kinds in four queues instead of one.
-    pub(crate) kinds: bool,
+    pub(crate) sort: Sort,
     /// Due in a day.
     pub(crate) scheduled: bool,
     /// Into this queue.
     pub(crate) queue: Option<String>,
 }
+
+/// What sort of jobs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Sort {
+    #[default]
+    Plain,
+    /// Of twenty kinds in four queues.
+    Kinds,
+    /// Each with a child that waits for it.
+    Parents,
+    /// Of which one may run in an hour.
+    Barred,
+    /// Of fifty tenants, two of each at once.
+    TwoAtOnce,
+    /// Of fifty tenants with a limit that is never reached.
+    Rated,
+    /// A thousand in a second.
+    ThousandASecond,
+}
+
+const SORTS: [(&str, Sort); 7] = [
+    ("plain", Sort::Plain),
+    ("kinds", Sort::Kinds),
+    ("parents", Sort::Parents),
+    ("barred", Sort::Barred),
+    ("two_at_once", Sort::TwoAtOnce),
+    ("rated", Sort::Rated),
+    ("thousand_a_second", Sort::ThousandASecond),
+];
 
 impl Options {
     pub(crate) fn parse(args: impl Iterator<Item = String>) -> Result<Command> {
@@ -173,7 +201,11 @@ fn parse_fill(mut args: impl Iterator<Item = String>) -> Result<Fill> {
             "--first" => fill.first = number(&flag, &mut args)?,
             "--jobs" => fill.jobs = number(&flag, &mut args)?,
             "--bytes" => fill.bytes = number(&flag, &mut args)?,
-            "--kinds" => fill.kinds = true,
+            "--sort" => {
+                let name = value(&flag, &mut args)?;
+                let sort = SORTS.iter().find(|(known, _)| *known == name);
+                fill.sort = sort.ok_or_else(|| format!("no sort `{name}` of jobs"))?.1;
+            }
             "--scheduled" => fill.scheduled = true,
             "--queue" => fill.queue = Some(value(&flag, &mut args)?),
             _ => return Err(format!("unknown option `{flag}` of fill").into()),
@@ -191,10 +223,11 @@ impl Fill {
         add("--first", &self.first.to_string());
         add("--jobs", &self.jobs.to_string());
         add("--bytes", &self.bytes.to_string());
+        let sort = SORTS.iter().find(|(_, sort)| *sort == self.sort);
+        add("--sort", sort.map_or("plain", |(name, _)| name));
         if let Some(queue) = &self.queue {
             add("--queue", queue);
         }
-        args.extend(self.kinds.then(|| "--kinds".to_owned()));
         args.extend(self.scheduled.then(|| "--scheduled".to_owned()));
         args
     }

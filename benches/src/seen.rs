@@ -1,10 +1,12 @@
 //! What the handlers saw.
 
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU64, Ordering::Relaxed};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use tokio::sync::Notify;
+
+use crate::kinds::{CHILDREN, TENANTS};
 
 static SEEN: OnceLock<Seen> = OnceLock::new();
 
@@ -41,6 +43,12 @@ impl Seen {
             watched: AtomicBool::new(false),
             changed: Notify::new(),
         })
+    }
+
+    /// Room for so many jobs, each with a child.
+    pub(crate) fn init_with_children(jobs: u64) -> &'static Self {
+        WITH_CHILDREN.store(true, Relaxed);
+        Self::init(2 * jobs)
     }
 
     /// Has [`Self::changed`] woken at each start from now on.
@@ -80,15 +88,53 @@ impl Seen {
     }
 }
 
+/// Children have the odd places when there are any; see [`Seen::init_with_children`].
+fn place(job: u64) -> usize {
+    match job.checked_sub(CHILDREN) {
+        Some(child) => 2 * child as usize + 1,
+        None if WITH_CHILDREN.load(Relaxed) => 2 * job as usize,
+        None => job as usize,
+    }
+}
+
+static WITH_CHILDREN: AtomicBool = AtomicBool::new(false);
+
+/// How many jobs of each tenant are running, and the most that ever were of one.
+static RUNNING: [AtomicI64; TENANTS as usize] = [const { AtomicI64::new(0) }; TENANTS as usize];
+static MOST: AtomicI64 = AtomicI64::new(0);
+
+/// A running job of a tenant, until it is dropped.
+pub(crate) struct Running(usize);
+
+impl Running {
+    pub(crate) fn of(tenant: u64) -> Self {
+        let tenant = tenant as usize;
+        let now = RUNNING[tenant].fetch_add(1, Relaxed) + 1;
+        MOST.fetch_max(now, Relaxed);
+        Self(tenant)
+    }
+
+    /// The most that ever were running at once of one tenant.
+    pub(crate) fn most() -> i64 {
+        MOST.load(Relaxed)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        RUNNING[self.0].fetch_sub(1, Relaxed);
+    }
+}
+
 /// Every handler calls this first.
 pub(crate) fn on_job(job: u64) {
     let Some(seen) = SEEN.get() else { return };
     seen.total.fetch_add(1, Relaxed);
-    let Some(runs) = seen.runs.get(job as usize) else {
+    let Some(runs) = seen.runs.get(place(job)) else {
         return;
     };
     if runs.fetch_add(1, Relaxed) == 0 {
-        seen.started[job as usize].store(now(), Relaxed);
+        seen.started[place(job)].store(now(), Relaxed);
         seen.distinct.fetch_add(1, Relaxed);
     }
     if seen.watched.load(Relaxed) {

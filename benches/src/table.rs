@@ -19,8 +19,30 @@ const COSTS: [(&str, &str); 9] = [
     ("peak_memory_mib", "peak MiB"),
 ];
 
+/// What only some workloads have.
+const FURTHER: [&str; 7] = [
+    "seal_seconds",
+    "drain_per_s",
+    "callback_after_ms",
+    "peak_mib_stored",
+    "all_started_ms",
+    "cpu_percent_without",
+    "memory_mib",
+];
+
+/// Workloads whose figure means something beside that of another.
+const COMPARED: [(&str, &str); 6] = [
+    ("drain_large_args", "drain"),
+    ("drain_kinds", "drain"),
+    ("drain_backlog", "drain"),
+    ("drain_beside_scheduled", "drain"),
+    ("drain_beside_blocked", "drain"),
+    ("drain_held", "drain_unheld"),
+];
+
 /// Figures that ought to be absent.
-const ODDITIES: [&str; 6] = [
+const ODDITIES: [&str; 7] = [
+    "more_at_once_than_2",
     "capped",
     "repeated_runs",
     "never_ran",
@@ -53,20 +75,25 @@ pub(crate) fn table(rows: &[Value]) -> String {
     );
     let columns = 6 + COSTS.len() + if two { 2 } else { 0 };
     let _ = writeln!(out, "|---|---|{}", "---:|".repeat(columns - 2));
-    for (workload, storage) in keys {
+    for &(workload, storage) in &keys {
         line(&mut out, rows, workload, storage, two);
     }
+    further(&mut out, rows, &keys);
+    compared(&mut out, rows, &keys);
     oddities(&mut out, rows);
     out
 }
 
+/// The rows of one workload, storage and build that hold a value.
+fn of<'r>(rows: &'r [Value], workload: &str, storage: &str, build: &str) -> Vec<&'r Value> {
+    rows.iter()
+        .filter(|row| text(row, "workload") == workload && text(row, "storage") == storage)
+        .filter(|row| text(row, "build") == build && row["value"].is_number())
+        .collect()
+}
+
 fn line(out: &mut String, rows: &[Value], workload: &str, storage: &str, two: bool) {
-    let of = |build: &str| -> Vec<&Value> {
-        rows.iter()
-            .filter(|row| text(row, "workload") == workload && text(row, "storage") == storage)
-            .filter(|row| text(row, "build") == build && row["value"].is_number())
-            .collect()
-    };
+    let of = |build: &str| of(rows, workload, storage, build);
     let (these, others) = (of("this"), of("other"));
     let values = |rows: &[&Value]| -> Vec<f64> {
         rows.iter()
@@ -98,6 +125,49 @@ fn line(out: &mut String, rows: &[Value], workload: &str, storage: &str, two: bo
         let _ = write!(out, " {} |", number(median(costs.collect())));
     }
     out.push('\n');
+}
+
+/// The medians of what only some workloads have, with those of the other build.
+fn further(out: &mut String, rows: &[Value], keys: &[(&str, &str)]) {
+    for (workload, storage) in keys {
+        for key in FURTHER {
+            let median = |build: &str| {
+                let rows = of(rows, workload, storage, build);
+                median(
+                    rows.iter()
+                        .filter_map(|row| row["extra"][key].as_f64())
+                        .collect(),
+                )
+            };
+            if let Some(this) = median("this") {
+                let this = number(Some(this));
+                let _ = write!(out, "\n- {storage} {workload}: {key} {this}");
+                if let Some(other) = median("other") {
+                    let _ = write!(out, " (other build: {})", number(Some(other)));
+                }
+            }
+        }
+    }
+}
+
+/// Medians of this build beside each other.
+fn compared(out: &mut String, rows: &[Value], keys: &[(&str, &str)]) {
+    for &(workload, storage) in keys {
+        let with = COMPARED.iter().find(|(this, _)| *this == workload);
+        let Some(&(_, with)) = with else { continue };
+        let median = |workload: &str| {
+            let rows = of(rows, workload, storage, "this");
+            median(
+                rows.iter()
+                    .filter_map(|row| row["value"].as_f64())
+                    .collect(),
+            )
+        };
+        if let (Some(this), Some(with_it)) = (median(workload), median(with)) {
+            let ratio = this / with_it;
+            let _ = write!(out, "\n- {storage} {workload} / {with}: {ratio:.3}");
+        }
+    }
 }
 
 fn oddities(out: &mut String, rows: &[Value]) {
@@ -169,6 +239,26 @@ mod tests {
             table.contains("| drain | memory | 600 | jobs/s | 200 to 1,000 | 2 | 300 | 2.000 |"),
             "{table}"
         );
+    }
+
+    #[test]
+    fn workloads_are_compared_within_a_storage() {
+        let row = |workload: &str, storage: &str, value: f64| {
+            json!({"workload": workload, "storage": storage, "build": "this", "run": 1,
+                   "value": value, "unit": "jobs/s", "extra": {"seal_seconds": 1.5}})
+        };
+        let rows = [
+            row("drain", "sqlite", 1.0),
+            row("drain", "memory", 200.0),
+            row("drain_kinds", "memory", 150.0),
+        ];
+        let table = table(&rows);
+        assert!(
+            table.contains("memory drain_kinds / drain: 0.750"),
+            "{table}"
+        );
+        assert!(table.contains("sqlite drain: seal_seconds 1.5"), "{table}");
+        assert!(!table.contains("sqlite drain_kinds"), "{table}");
     }
 
     #[test]

@@ -69,7 +69,7 @@ pub(super) async fn run(bench: &Bench<'_>) -> Result<Measured> {
     }
 
     let draining = Instant::now();
-    while !database.all_finished(&storage).await? {
+    while !database.all_finished(&storage, 0).await? {
         if draining.elapsed() > Duration::from_secs(30) {
             extra.insert("capped".into(), json!(true));
             break;

@@ -1,10 +1,12 @@
 //! The workloads: what is timed, and when a run counts as done.
 
+mod batch;
 mod drain;
 mod enqueue;
 mod idle;
 mod latency;
 mod mixed;
+mod recurring;
 
 use std::time::Duration;
 
@@ -18,7 +20,7 @@ use crate::Result;
 use crate::database::{self, Database, Kind};
 use crate::kinds::{Noop, enqueue_many};
 use crate::meter::peak_memory;
-use crate::options::{Fill, Run};
+use crate::options::{Fill, Run, Sort};
 
 /// Jobs that are enqueued with one call.
 const CHUNK: u64 = 1_000;
@@ -39,6 +41,9 @@ enum Shape {
     Latency { processes: usize },
     Mixed,
     Idle(idle::Beside),
+    RecurringIdle(u64),
+    RecurringDue(u64),
+    Batch(u64),
 }
 
 const ALL: &[Kind] = &[Kind::Postgres, Kind::Sqlite, Kind::Memory];
@@ -57,7 +62,7 @@ macro_rules! workloads {
     };
 }
 
-use Shape::{Bulk, Idle, Latency, Mixed, Single};
+use Shape::{Batch, Bulk, Idle, Latency, Mixed, RecurringDue, RecurringIdle, Single};
 use drain::Drain;
 
 workloads! {
@@ -68,9 +73,10 @@ workloads! {
     "single_enqueue_c256" ALL Single { callers: 256, jobs: 100_000 }, "the same from 256 tasks";
     "drain" ALL Shape::Drain(Drain::of(100_000)), "a worker is started on 100,000 jobs, until the database shows all as done";
     "drain_large_args" ALL Shape::Drain(Drain { bytes: 2_000, ..Drain::of(50_000) }), "50,000 jobs with 2,000 bytes of arguments each";
-    "drain_kinds" ALL Shape::Drain(Drain { kinds: true, ..Drain::of(100_000) }), "100,000 jobs of 20 kinds in 4 queues";
+    "drain_kinds" ALL Shape::Drain(Drain { sort: Sort::Kinds, ..Drain::of(100_000) }), "100,000 jobs of 20 kinds in 4 queues";
     "drain_backlog" KEPT Shape::Drain(Drain::of(1_000_000)), "1,000,000 jobs";
     "drain_beside_scheduled" KEPT Shape::Drain(Drain { scheduled: 1_000_000, ..Drain::of(100_000) }), "100,000 jobs beside 1,000,000 that are due tomorrow";
+    "drain_beside_blocked" KEPT Shape::Drain(Drain { blocked: 100_000, ..Drain::of(100_000) }), "100,000 jobs beside 100,000 that wait before a limit";
     "drain_unheld" SERVER Shape::Drain(Drain::of(300_000)), "300,000 jobs, to compare with the next";
     "drain_held" SERVER Shape::Drain(Drain { held: true, ..Drain::of(300_000) }), "300,000 jobs while somebody holds a snapshot from before they were enqueued";
     "latency" ALL Latency { processes: 1 }, "an idle worker in the same process: from before the enqueue to the start of the handler";
@@ -79,6 +85,13 @@ workloads! {
     "idle" KEPT Idle(idle::Beside::Nothing), "a worker with nothing to do: processor time and memory over 30 s";
     "idle_beside_waiting" KEPT Idle(idle::Beside::Waiting(100_000)), "the same with 100,000 jobs waiting in a queue that it does not serve";
     "idle_beside_scheduled" KEPT Idle(idle::Beside::Scheduled(100_000)), "the same with 100,000 jobs that are due tomorrow";
+    "recurring_idle" KEPT RecurringIdle(10_000), "10,000 recurring jobs of which none is due: processor time of worker and server over 30 s, less that without them";
+    "recurring_due" KEPT RecurringDue(1_000), "1,000 recurring jobs due at one moment: from that until the last one's job is stored; p50, p99: until they start";
+    "continuations" ALL Shape::Drain(Drain { sort: Sort::Parents, ..Drain::of(100_000) }), "100,000 jobs, each with another that waits for it: until all 200,000 are done";
+    "batch" KEPT Batch(1_000_000), "a batch of 1,000,000 members: how fast they are stored; then it is sealed and worked off";
+    "limited" ALL Shape::Drain(Drain { sort: Sort::TwoAtOnce, workers: 4, ..Drain::of(10_000) }), "10,000 jobs of 50 tenants, two of each at once, 4 workers";
+    "rated" ALL Shape::Drain(Drain { sort: Sort::Rated, workers: 4, ..Drain::of(10_000) }), "10,000 jobs of 50 tenants with a rate that is never reached, 4 workers";
+    "rated_1000" ALL Shape::Drain(Drain { sort: Sort::ThousandASecond, workers: 4, ..Drain::of(5_000) }), "5,000 jobs of which 1,000 may start in any second, 4 workers: at best 1,250/s, as the first 1,000 start at once";
 }
 
 /// The workloads with what they measure, a line each.
@@ -157,6 +170,9 @@ pub(crate) async fn run(run: &Run) -> Result<()> {
         Shape::Latency { .. } => latency::in_two(&bench).await,
         Shape::Mixed => mixed::run(&bench).await,
         Shape::Idle(beside) => idle::run(&bench, beside).await,
+        Shape::RecurringIdle(jobs) => recurring::idle(&bench, *jobs).await,
+        Shape::RecurringDue(jobs) => recurring::due(&bench, *jobs).await,
+        Shape::Batch(jobs) => batch::run(&bench, *jobs).await,
     };
     let dropped = database.drop().await;
     let mut measured = measured?;
