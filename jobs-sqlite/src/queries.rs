@@ -132,6 +132,7 @@ queries! {
     held_by
     holds
     insert
+    insert_alike
     insert_known
     insert_ruled
     inspect_all

@@ -16,8 +16,9 @@ create table jobs_job (
     rules       text,
     pending     integer,
     keep_for    integer,
+    -- The usual ones apart: to look through a list takes a fifth of the time of an insert.
     state       text    not null default 'waiting'
-                check (state in ('waiting', 'awaiting', 'succeeded', 'failed', 'deleted')),
+                check (state = 'waiting' or state = 'succeeded' or state in ('awaiting', 'failed', 'deleted')),
     run         integer not null default 0,
     attempt     integer not null default 0,
     lost        integer not null default 0,
