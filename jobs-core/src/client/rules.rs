@@ -101,6 +101,11 @@ impl Settings {
                 "a unique key that is held for no time keeps no other job away".into(),
             ));
         }
+        if let UniqueUntil::Period(time) = until
+            && let Err(error) = Due::In(time).check()
+        {
+            self.refuse(error);
+        }
         self.asked.until = Some(until);
     }
 }
@@ -275,6 +280,7 @@ fn check_key(key: &str) -> Result<()> {
 }
 
 fn check_expiry(expires_in: Option<Duration>, due: Due) -> Result<()> {
+    expires_in.map_or(Ok(()), |time| Due::In(time).check())?;
     let why = match (expires_in, due) {
         (Some(Duration::ZERO), _) => "expires at once, so that it would never run".into(),
         (Some(time), Due::In(wait)) if time <= wait => format!(

@@ -142,7 +142,9 @@ macro_rules! job_options {
             /// Runs at this instant, by the storage's clock, or at once if that is past. Takes a
             /// `DateTime` of any zone and a `SystemTime`.
             pub fn at(mut self, instant: impl Into<::chrono::DateTime<::chrono::Utc>>) -> Self {
-                self.settings.due = $crate::job::Due::At(instant.into());
+                // All of the past is at once, also what databases cannot count back to.
+                let instant = instant.into().max(::chrono::DateTime::UNIX_EPOCH);
+                self.settings.due = $crate::job::Due::At(instant);
                 self
             }
 

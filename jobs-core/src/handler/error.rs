@@ -191,7 +191,11 @@ impl JobError {
             Some(Wish::RetryAfter(delay)) => (AttemptOutcome::Failed, Advice::RetryAfter(*delay)),
             Some(Wish::Discard(why)) => (
                 AttemptOutcome::Discarded,
-                Advice::GiveUp(format!("Discarded: {why}")),
+                // As it is kept in the report: some databases store no NUL, and no text of any length.
+                Advice::GiveUp(format!(
+                    "Discarded: {}",
+                    ErrorReport::new(why.to_string()).message
+                )),
             ),
             None if entry.retry_if.is_some_and(|worth_it| !worth_it(&self)) => {
                 let report = self.report();

@@ -130,6 +130,10 @@ fn a_discard_ends_it_with_its_reason() {
         Advice::GiveUp("Discarded: no such user".into())
     );
     assert_eq!(failure.report.message, "no such user");
+    // Nor does a reason hold what no database keeps: it would be replaced by one that says nothing.
+    let failure = self::failure(JobError::discard("no\0such user"), &ENTRY);
+    let reason = "Discarded: no\u{2400}such user";
+    assert_eq!(failure.advice, Advice::GiveUp(reason.into()));
 }
 
 #[test]

@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::note;
 use crate::client::{Client, Enqueue};
 use crate::error::{Error, Result};
-use crate::job::{Backoff, Job, JobDefaults, JobRecord, Priority, State};
+use crate::job::{Backoff, Job, JobDefaults, JobRecord, Priority, State, UniqueUntil};
 use crate::storage::MemoryStorage;
 
 fn client() -> Client {
@@ -87,6 +87,10 @@ async fn an_instant_may_come_from_any_clock() {
     assert_eq!(record(three).await.unwrap().due_at, utc);
     let past = client.enqueue(note(4)).at(SystemTime::UNIX_EPOCH);
     assert_eq!(record(past).await.unwrap().state, State::Enqueued);
+    // Before what databases can count back to.
+    let long_past = client.enqueue(note(5)).at(DateTime::<Utc>::MIN_UTC);
+    let record = record(long_past).await.unwrap();
+    assert_eq!(record.state, State::Enqueued);
 }
 
 #[derive(Serialize)]
@@ -147,6 +151,13 @@ async fn mistakes_are_told_when_it_is_awaited_and_nothing_is_stored() {
     };
     invalid(enqueue().backoff(growing(f64::NAN)).await, "not NaN");
     invalid(enqueue().timeout(Duration::ZERO).await, "timeout of zero");
+    // Databases count the time until it is over, and cannot count so far.
+    let most = Duration::MAX;
+    invalid(enqueue().expires_in(most).await, "100,000 years");
+    let period = enqueue()
+        .unique("x")
+        .unique_until(UniqueUntil::Period(most));
+    invalid(period.await, "100,000 years");
     // The first mistake counts, and a good value after it does not hide it.
     invalid(
         enqueue().queue("A").tag("B").queue("a").await,
