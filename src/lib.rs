@@ -126,4 +126,5 @@ pub mod __private {
         UniqueDefaults, UniqueUntil, Weight,
     };
     pub use jobs_core::lifecycle::Outcome;
+    pub use jobs_macros::recurring_unread as recurring;
 }

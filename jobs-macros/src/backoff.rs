@@ -9,6 +9,7 @@ use syn::parse::ParseStream;
 use syn::punctuated::Punctuated;
 use syn::{Error, Expr, Ident, Lit, LitStr, Result, Token, parenthesized, token};
 
+use crate::list::all_or_none;
 use crate::{duration, words};
 
 /// How long to wait before a retry, as declared.
@@ -82,7 +83,8 @@ impl Backoff {
 fn list(input: ParseStream<'_>) -> Result<Backoff> {
     let content;
     let bracket = syn::bracketed!(content in input);
-    let waits = Punctuated::<LitStr, Token![,]>::parse_terminated(&content)?;
+    let waits = Punctuated::<LitStr, Token![,]>::parse_terminated(&content);
+    let waits = all_or_none(&content, waits)?;
     if waits.is_empty() {
         let message = "a list of waits cannot be empty; for retries without any wait write `backoff = \"0s\"`";
         return Err(Error::new(bracket.span.join(), message));
@@ -112,7 +114,8 @@ fn shape(input: ParseStream<'_>) -> Result<Backoff> {
             ));
         }
     };
-    let fields = Punctuated::<Field, Token![,]>::parse_terminated(&content)?;
+    let fields = Punctuated::<Field, Token![,]>::parse_terminated(&content);
+    let fields = all_or_none(&content, fields)?;
     for (at, Field { name, .. }) in fields.iter().enumerate() {
         let text = name.to_string();
         if !known.contains(&text.as_str()) {

@@ -4,8 +4,8 @@ use proc_macro2::TokenStream;
 use quote::{ToTokens, format_ident, quote};
 use syn::ext::IdentExt;
 use syn::{
-    Attribute, Block, Expr, ExprLit, FnArg, GenericParam, Ident, ItemFn, Lit, Meta, ReturnType,
-    Safety, Signature, Type, Visibility,
+    Attribute, Block, Expr, ExprLit, FnArg, GenericParam, Ident, ItemFn, Lit, Meta, Pat, PatIdent,
+    ReturnType, Safety, Signature, Type, Visibility,
 };
 
 use crate::errors::Errors;
@@ -14,6 +14,14 @@ use crate::options::Options;
 use crate::parameter::{Argument, Parameter};
 use crate::recurring::{self, Recurring};
 use crate::types::{self, Unowned};
+
+/// What stands before the name of a job's function once the job has that name.
+const HIDDEN: &str = "__jobs_";
+
+/// Whether a function is what a `#[job]` has made of one.
+pub(crate) fn is_hidden(function: &ItemFn) -> bool {
+    function.sig.ident.to_string().starts_with(HIDDEN)
+}
 
 /// A job's function, taken apart.
 pub(crate) struct Function {
@@ -66,7 +74,7 @@ impl Function {
         let ident = sig.ident.clone();
         let bare = ident.unraw().to_string();
         sig.ident = format_ident!(
-            "__jobs_{}",
+            "{HIDDEN}{}",
             bare.trim_start_matches('_'),
             span = ident.span()
         );
@@ -86,6 +94,7 @@ impl Function {
             recurring,
         };
         this.sort_attributes(attrs);
+        this.check_parameters(errors);
         this.check_fields(errors);
         this.check_recurring(options, errors);
         if let Some(receiver) = this.signature.receiver() {
@@ -129,6 +138,32 @@ impl Function {
         inner
             .filter(|attribute| attribute.path().is_ident("allow"))
             .collect()
+    }
+
+    /// The job is a value of its name, and no pattern can shadow a unit struct.
+    fn check_parameters(&self, errors: &mut Errors) {
+        for input in &self.signature.inputs {
+            let FnArg::Typed(typed) = input else { continue };
+            let Pat::Ident(PatIdent { ident, .. }) = &*typed.pat else {
+                continue;
+            };
+            if *ident != self.ident {
+                continue;
+            }
+            let name = ident.unraw();
+            let stored = self.arguments().any(|argument| argument.name == *ident);
+            let hint = if stored {
+                format!(" (`_{name}` is stored as `{name}` too)")
+            } else {
+                String::new()
+            };
+            errors.at(
+                ident,
+                format_args!(
+                    "the job is a value of this name, so that no parameter can have it: call the parameter otherwise{hint}"
+                ),
+            );
+        }
     }
 
     fn check_fields(&self, errors: &mut Errors) {
@@ -286,6 +321,10 @@ fn check_output(output: &Type, errors: &mut Errors) {
         Some(Unowned::Borrowed) => errors.at(
             output,
             "a job cannot return what it borrows: its result is stored; return an owned value",
+        ),
+        _ if types::is_future(output) => errors.at(
+            output,
+            "a job that has to wait is an `async fn`, and returns what comes of it",
         ),
         Some(Unowned::Opaque) => errors.at(
             output,

@@ -38,6 +38,14 @@ pub fn job(options: TokenStream, item: TokenStream) -> TokenStream {
             .into_iter()
             .collect();
     };
+    // Ours, below another one, under whatever name it was imported.
+    if function::is_hidden(&function) {
+        let message = "`#[job]` is given twice: put all options into one";
+        let error = syn::Error::new(proc_macro2::Span::call_site(), message);
+        return [TokenStream::from(error.into_compile_error()), item]
+            .into_iter()
+            .collect();
+    }
     let mut errors = Errors::default();
     let options = Options::parse(options.into(), &mut errors);
     let mut mistaken_options = errors.take();
@@ -72,13 +80,13 @@ pub fn recurring(options: TokenStream, item: TokenStream) -> TokenStream {
     let Ok(mut function) = parse::<ItemFn>(item.clone()) else {
         return refuse("`#[recurring]` belongs on a function with a body");
     };
-    if function.sig.ident.to_string().starts_with("__jobs_") {
+    if function::is_hidden(&function) {
         return refuse("below `#[job]`, write `#[recurring(..)]` under its own name");
     }
     let itself = quote::quote_spanned!(proc_macro2::Span::call_site()=> recurring);
     function
         .attrs
-        .push(syn::parse_quote!(#[::jobs::#itself(#options)]));
+        .push(syn::parse_quote!(#[::jobs::__private::#itself(#options)]));
     let is_job = |attribute: &syn::Attribute| {
         let last = attribute.path().segments.last();
         last.is_some_and(|segment| segment.ident == "job")
@@ -97,4 +105,17 @@ pub fn recurring(options: TokenStream, item: TokenStream) -> TokenStream {
         function.attrs.insert(0, job);
     }
     quote::ToTokens::into_token_stream(function).into()
+}
+
+/// What `#[recurring]` hands itself on as. `#[job]` takes it away unexpanded, so if it is expanded, no `#[job]` of ours
+/// came before it: without a word, the two would hand on to each other for ever.
+#[doc(hidden)]
+#[proc_macro_attribute]
+pub fn recurring_unread(_options: TokenStream, item: TokenStream) -> TokenStream {
+    let message =
+        "no `#[job]` of the crate `jobs` has read this: `crate = \"..\"` must lead to that crate";
+    let error = syn::Error::new(proc_macro2::Span::call_site(), message);
+    [TokenStream::from(error.into_compile_error()), item]
+        .into_iter()
+        .collect()
 }

@@ -1,5 +1,6 @@
 //! Lists of strings in options: `tags = ["a", "b"]` or `tags("a", "b")`.
 
+use proc_macro2::TokenTree;
 use syn::parse::ParseStream;
 use syn::punctuated::Punctuated;
 use syn::{LitStr, Result, Token, bracketed, parenthesized, token};
@@ -13,6 +14,17 @@ pub(crate) fn strings(input: ParseStream<'_>) -> Result<Vec<LitStr>> {
         input.parse::<Token![=]>()?;
         bracketed!(content in input);
     }
-    let strings = Punctuated::<LitStr, Token![,]>::parse_terminated(&content)?;
-    Ok(strings.into_iter().collect())
+    let strings = Punctuated::<LitStr, Token![,]>::parse_terminated(&content);
+    Ok(all_or_none(&content, strings)?.into_iter().collect())
+}
+
+/// What was read inside brackets, to their end. After a mistake the rest is skipped: what is left unread, the parser
+/// would tell as a mistake of its own.
+pub(crate) fn all_or_none<T>(content: ParseStream<'_>, read: Result<T>) -> Result<T> {
+    while read.is_err() && !content.is_empty() {
+        if content.parse::<TokenTree>().is_err() {
+            break;
+        }
+    }
+    read
 }

@@ -142,7 +142,16 @@ pub(crate) fn hidden(function: &Ident) -> Option<&'static str> {
 /// Checks that a job of this name leaves the names around it alone.
 pub(crate) fn check_function(function: &Ident, errors: &mut Errors) {
     let (name, of_arguments) = (function.unraw().to_string(), of_arguments(function));
-    if let Some(hidden) = hidden(function) {
+    if name.starts_with("__") {
+        errors.at(
+            function,
+            format_args!(
+                "names with two underscores in front are those of what is generated: call it `{}` (`#[job(name = \"{name}\")]` \
+                 keeps the name it is stored under)",
+                name.trim_start_matches('_')
+            ),
+        );
+    } else if let Some(hidden) = hidden(function) {
         errors.at(
             function,
             format_args!(

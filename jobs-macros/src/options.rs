@@ -61,7 +61,7 @@ const WORDS: [(&str, &str, &str); 16] = [
 ];
 
 /// Words that other libraries have for the same things.
-const ELSEWHERE: [(&str, &str); 8] = [
+const ELSEWHERE: [(&str, &str); 11] = [
     ("kind", "name"),
     ("alias", "aliases"),
     ("retry", "retries"),
@@ -70,6 +70,9 @@ const ELSEWHERE: [(&str, &str); 8] = [
     ("attempts", "retries"),
     ("doc", "description"),
     ("tag", "tags"),
+    ("unique_key", "unique"),
+    ("max_concurrency", "concurrency"),
+    ("rate_limit", "rate"),
 ];
 
 /// What stands in `#[job(..)]`.
@@ -116,7 +119,7 @@ impl Options {
         seen: &mut Vec<String>,
         errors: &mut Errors,
     ) -> Result<()> {
-        let word = input.call(Ident::parse_any)?;
+        let word = option_word(input, "queue = \"mail\"")?;
         let text = word.unraw().to_string();
         let Some((_, takes, example)) = WORDS.iter().find(|(known, ..)| *known == text) else {
             return Err(unknown(&word, &text));
@@ -218,7 +221,13 @@ impl Options {
             }
             "expires_in" => self.rules.expires_in(input)?,
             "description" => self.description = Some(input.parse()?),
-            "retry_if" => self.retry_if = Some(input.parse()?),
+            "retry_if" => {
+                let function: Expr = input.parse()?;
+                if matches!(function, Expr::Lit(_)) {
+                    return Err(Error::new_spanned(function, "expected a function"));
+                }
+                self.retry_if = Some(function);
+            }
             _ => self.krate = Some(input.parse::<LitStr>()?.parse_with(Path::parse_mod_style)?),
         }
         Ok(())
@@ -271,6 +280,9 @@ fn unknown(word: &Ident, text: &str) -> Error {
         ("delay" | "keep_for", _) => {
             format!("it is said when a job is enqueued: `.enqueue(..).{text}(..)`")
         }
+        ("cron" | "schedule" | "every" | "recurring", _) => {
+            "when it recurs is said beside this: `#[recurring(\"0 3 * * *\")]`".into()
+        }
         (_, Some(meant)) => format!("did you mean `{meant}`?"),
         (_, None) => format!(
             "the options are {}",
@@ -282,6 +294,17 @@ fn unknown(word: &Ident, text: &str) -> Error {
         word.span(),
         format!("unknown option `{text}`{separator} {hint}"),
     )
+}
+
+/// The word with which an option begins.
+pub(crate) fn option_word(input: ParseStream<'_>, example: &str) -> Result<Ident> {
+    let word = input.call(Ident::parse_any);
+    word.map_err(|error| {
+        Error::new(
+            error.span(),
+            format!("an option begins with its name: `{example}`"),
+        )
+    })
 }
 
 /// Reads options until there is none left, past every mistake.

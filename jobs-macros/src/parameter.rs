@@ -192,6 +192,12 @@ impl Marks {
                     errors.push(error);
                 }
                 marks.job = Some(attribute);
+            } else if path.is_ident("serde") || path.is_ident("default") {
+                errors.at(
+                    &attribute,
+                    "an argument takes `#[job(default)]`, `#[job(default = function)]` and `#[job(alias = \"old_name\")]`; what \
+                     else serde shall know is said of a type of yours",
+                );
             } else if path.is_ident("cfg") || path.is_ident("cfg_attr") {
                 errors.at(
                     &attribute,

@@ -111,7 +111,7 @@ pub(crate) fn is_borrowed_text(ty: &Type) -> bool {
 }
 
 /// What cannot be in a type that must own its values: a reference or a lifetime (`'static` is fine in
-/// `Cow<'static, str>`), or `impl Trait`.
+/// `Cow<'static, str>`), or what only the compiler can name: `impl Trait`, `_`, `dyn Trait` as it is.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Unowned {
     Borrowed,
@@ -120,6 +120,9 @@ pub(crate) enum Unowned {
 
 /// The first such thing in the type, wherever it is.
 pub(crate) fn unowned(ty: &Type, static_references: bool) -> Option<Unowned> {
+    if matches!(ty, Type::TraitObject(_)) {
+        return Some(Unowned::Opaque);
+    }
     find_unowned(ty.to_token_stream(), static_references)
 }
 
@@ -137,7 +140,7 @@ fn find_unowned(tokens: TokenStream, static_references: bool) -> Option<Unowned>
                 let name = tokens.next().map(|name| name.to_string());
                 (name.as_deref() != Some("static")).then_some(Unowned::Borrowed)
             }
-            TokenTree::Ident(word) if word == "impl" => Some(Unowned::Opaque),
+            TokenTree::Ident(word) if word == "impl" || word == "_" => Some(Unowned::Opaque),
             TokenTree::Group(group) => find_unowned(group.stream(), static_references),
             _ => None,
         };
@@ -146,6 +149,24 @@ fn find_unowned(tokens: TokenStream, static_references: bool) -> Option<Unowned>
         }
     }
     None
+}
+
+/// Whether the type is written as some future: `impl Future<..>`, `Pin<Box<dyn Future<..>>>`, `BoxFuture<..>`.
+pub(crate) fn is_future(ty: &Type) -> bool {
+    let mentions = |word| mentions(ty, word);
+    mentions("Future") && (mentions("impl") || mentions("dyn")) || mentions("BoxFuture")
+}
+
+/// Whether a word stands in the type, wherever it is.
+fn mentions(ty: &Type, word: &str) -> bool {
+    fn in_tokens(tokens: TokenStream, word: &str) -> bool {
+        tokens.into_iter().any(|token| match token {
+            TokenTree::Ident(ident) => ident == word,
+            TokenTree::Group(group) => in_tokens(group.stream(), word),
+            _ => false,
+        })
+    }
+    in_tokens(ty.to_token_stream(), word)
 }
 
 /// What to take in place of a reference.
@@ -252,10 +273,28 @@ mod tests {
                 "{borrowed}"
             );
         }
-        assert!(unowned(&ty("Vec<impl Clone>"), false) == Some(Unowned::Opaque));
+        for opaque in ["Vec<impl Clone>", "Vec<_>", "_", "dyn Send"] {
+            assert!(
+                unowned(&ty(opaque), false) == Some(Unowned::Opaque),
+                "{opaque}"
+            );
+        }
+        assert!(unowned(&ty("Box<dyn Send>"), false).is_none());
         assert!(unowned(&ty("Cow<'static, str>"), false).is_none());
         assert!(unowned(&ty("Option<&'static str>"), true).is_none());
         assert!(unowned(&ty("Option<&'a str>"), true) == Some(Unowned::Borrowed));
+    }
+
+    #[test]
+    fn futures_are_known() {
+        for future in [
+            "impl Future<Output = ()> + Send",
+            "Pin<Box<dyn Future<Output = u8>>>",
+            "BoxFuture<'static, ()>",
+        ] {
+            assert!(is_future(&ty(future)), "{future}");
+        }
+        assert!(!is_future(&ty("Future")) && !is_future(&ty("Vec<market::Future>")));
     }
 
     #[test]

@@ -22,6 +22,14 @@ async fn first(text: &str) -> &str {
     &text[..1]
 }
 
+#[job]
+fn later() -> impl Future<Output = u8> {
+    async { 1 }
+}
+
+#[job]
+async fn guessed(number: _) {}
+
 fn main() {
     let _ = (print.enqueue("a"), numbers.enqueue(), forever.enqueue(), first.enqueue("a"));
 }
