@@ -60,6 +60,26 @@ impl Moment {
     }
 }
 
+impl Moment {
+    /// Whether a schedule that ends now would end before one that starts then, as far as that can be said without
+    /// knowing the zone: of moments with different offsets it cannot.
+    pub fn is_before(self, starts: Self) -> bool {
+        let ends = (
+            self.year,
+            self.month,
+            self.day,
+            self.time.unwrap_or((23, 59, 59)),
+        );
+        let begins = (
+            starts.year,
+            starts.month,
+            starts.day,
+            starts.time.unwrap_or_default(),
+        );
+        self.offset == starts.offset && ends < begins
+    }
+}
+
 /// The parts, when the text has the right shape.
 fn split(text: &str) -> Option<Moment> {
     let text = text.trim_ascii();

@@ -11,8 +11,8 @@ use syn::{Attribute, Error, Expr, Ident, LitInt, LitStr, Path, Result, Token, pa
 use crate::errors::Errors;
 use crate::function::Function;
 use crate::names::{KIND, QUEUE};
-use crate::options::{each_option, skip_to_comma};
-use crate::{duration, words};
+use crate::options::{each_option, option_word, skip_to_comma};
+use crate::{duration, list, words};
 use mistakes::{chosen, error_in, unknown};
 
 /// Every word there is, what it takes, and how it is written.
@@ -108,11 +108,18 @@ impl Recurring {
                 return Err(Error::new(span, missing));
             }
             let Ok(schedule) = input.parse::<LitStr>() else {
-                return Err(Error::new(input.span(), missing));
+                // `tz = ..` is an option, and everything else an expression.
+                let message = if input.peek(Ident::peek_any) && input.peek2(Token![=]) {
+                    missing
+                } else {
+                    "a schedule is written here, as a string, so that the compiler can check it: `#[recurring(\"0 3 * * *\")]`; one \
+                     that is only known at run time is made with `client.recurring(\"id\")`"
+                };
+                return Err(Error::new(input.span(), message));
             };
             let mut recurring = Self::new(span, schedule);
-            if !input.is_empty() {
-                input.parse::<Token![,]>()?;
+            if !input.is_empty() && input.parse::<Token![,]>().is_err() {
+                errors.push(input.error("expected a comma before the next option"));
             }
             recurring.options(input, errors);
             found = Some(recurring);
@@ -161,7 +168,12 @@ impl Recurring {
         seen: &mut Vec<String>,
         errors: &mut Errors,
     ) -> Result<()> {
-        let word = input.call(Ident::parse_any)?;
+        if input.peek(LitStr) {
+            let message =
+                "a second schedule is a second `#[recurring(..)]`, with an `id` of its own";
+            return Err(Error::new(input.span(), message));
+        }
+        let word = option_word(input, "tz = \"Europe/Berlin\"")?;
         let text = word.unraw().to_string();
         let Some((_, takes, example)) = WORDS.iter().find(|(known, ..)| *known == text) else {
             return Err(unknown(&word, &text));
@@ -245,6 +257,16 @@ impl Recurring {
 
     /// The schedule itself, once it is known what the other options say of it.
     fn check_times(&mut self, errors: &mut Errors) {
+        let moment = |text: &Option<LitStr>| {
+            text.as_ref()
+                .and_then(|text| Moment::parse(&text.value()).ok())
+        };
+        if let (Some(starts), Some(ends), Some(at)) =
+            (moment(&self.starts), moment(&self.ends), &self.ends)
+            && ends.is_before(starts)
+        {
+            errors.at(at, "it ends before it starts: nothing would ever run");
+        }
         let text = self.schedule.value();
         let expression = match Expression::parse_with(&text, self.days) {
             Ok(expression) => expression,
@@ -329,6 +351,11 @@ fn plain(name: &Ident) -> String {
 fn arguments(input: ParseStream<'_>, errors: &mut Errors) -> Result<Vec<(Ident, Expr)>> {
     let content;
     parenthesized!(content in input);
+    let args = arguments_in(&content, errors);
+    list::all_or_none(&content, args)
+}
+
+fn arguments_in(content: ParseStream<'_>, errors: &mut Errors) -> Result<Vec<(Ident, Expr)>> {
     let mut args = Vec::new();
     while !content.is_empty() {
         let name = content.call(Ident::parse_any)?;
@@ -337,7 +364,7 @@ fn arguments(input: ParseStream<'_>, errors: &mut Errors) -> Result<Vec<(Ident, 
             Ok(value) => args.push((name, value)),
             Err(error) => {
                 errors.push(error);
-                skip_to_comma(&content);
+                skip_to_comma(content);
             }
         }
         if !content.is_empty() {

@@ -17,4 +17,7 @@ async fn wrong_form(user_id: i64) {}
 #[recurring("@daily", args(user_id = "one"))]
 async fn wrong_type(user_id: i64) {}
 
+#[recurring("@daily", args(1, 2))]
+async fn without_names(user_id: i64) {}
+
 fn main() {}

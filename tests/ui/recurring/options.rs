@@ -17,4 +17,10 @@ async fn names() {}
 #[recurring("@daily", timezone = "UTC", retries = 3, frobnicate, misfire = "all", misfire = "all")]
 async fn unknown() {}
 
+#[recurring("@daily", starts = "2027-01-02", ends = "2027-01-01")]
+async fn backwards() {}
+
+#[recurring("0 3 * * *", "0 15 * * *")]
+async fn two_schedules() {}
+
 fn main() {}

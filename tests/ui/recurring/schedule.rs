@@ -26,6 +26,9 @@ async fn when() {}
 #[recurring(tz = "UTC")]
 async fn when_in_utc() {}
 
+#[recurring(SCHEDULE)]
+async fn not_written_here() {}
+
 fn main() {
     let _ = no_such_hour.enqueue();
 }
