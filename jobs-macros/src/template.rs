@@ -116,6 +116,11 @@ pub(crate) fn check_name(name: &str, span: Span, function: &Function, errors: &m
     {
         return;
     }
+    if name.is_empty() {
+        let message = "an argument's name is missing in the braces: `{tenant}`; write `{{` or `}}` for a brace";
+        errors.push(Error::new(span, message));
+        return;
+    }
     let names: Vec<_> = function
         .arguments()
         .map(|argument| argument.stored_name())

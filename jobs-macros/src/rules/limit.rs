@@ -12,7 +12,7 @@ use crate::errors::Errors;
 use crate::function::Function;
 use crate::settings::Setting;
 use crate::template::{self, Placeholder};
-use crate::{duration, settings};
+use crate::{duration, list, settings};
 
 /// One of the options `concurrency`, `rate` and `limit`.
 pub(crate) struct Limit {
@@ -102,6 +102,11 @@ impl Limit {
     pub(crate) fn shared(input: ParseStream<'_>, errors: &mut Errors) -> Result<Self> {
         let content;
         parenthesized!(content in input);
+        let shared = Self::shared_in(&content, errors);
+        list::all_or_none(&content, shared)
+    }
+
+    fn shared_in(content: ParseStream<'_>, errors: &mut Errors) -> Result<Self> {
         let rule: Path = content.call(Path::parse_mod_style)?;
         if !content.is_empty() {
             content.parse::<Token![,]>()?;
@@ -111,7 +116,7 @@ impl Limit {
             key: None,
             weight: Weight::One,
         };
-        settings::read_all(&content, "limit", &LIMIT, errors, |word, input| {
+        settings::read_all(content, "limit", &LIMIT, errors, |word, input| {
             input.parse::<Token![=]>()?;
             if word == "key" {
                 this.key = Some(input.parse()?);

@@ -5,7 +5,7 @@ use std::time::Duration;
 use proc_macro2::{Span, TokenStream};
 use quote::quote;
 use syn::parse::ParseStream;
-use syn::{LitStr, Result, Token};
+use syn::{Error, LitStr, Result, Token};
 
 use super::{more_than_nothing, one_of, stored_name};
 use crate::errors::Errors;
@@ -44,7 +44,12 @@ impl Unique {
         settings::read(input, "unique", &UNIQUE, errors, |word, input| {
             if word == "args" {
                 this.args = list::strings(input)?;
-                return Ok(());
+                return if this.args.is_empty() {
+                    let message = "no argument is named: leave `args` out, and the key is made of all of them";
+                    Err(Error::new(word.span(), message))
+                } else {
+                    Ok(())
+                };
             }
             input.parse::<Token![=]>()?;
             let value: LitStr = input.parse()?;

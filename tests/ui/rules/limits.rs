@@ -41,4 +41,7 @@ async fn eleven(ctx: JobContext) {}
 #[job(concurrency = 2)]
 async fn twelve() {}
 
+#[job(limit("api"), concurrency(max = 2, key = "{}"))]
+async fn no_names(tenant: String) {}
+
 fn main() {}

@@ -26,4 +26,7 @@ async fn seven(user_id: i64) {}
 #[job(unique(args = ["ctx"]))]
 async fn eight(ctx: JobContext) {}
 
+#[job(unique(args = []))]
+async fn of_nothing(user_id: i64) {}
+
 fn main() {}
