@@ -5,10 +5,12 @@ use std::time::Duration;
 
 use jobs::inspect::{JobFilter, JobRecord};
 use jobs::prelude::*;
-use jobs::{Data, Misfire, OnConflict, Origin, Overlap, RecurringRecord, RunningWorker, State};
+use jobs::{
+    Data, Misfire, OnConflict, Origin, Overlap, RecurringRecord, RunningWorker, State, Worker,
+};
 
 use crate::kinds::{hold, named, noop, note};
-use crate::setup::{Effects, PATIENCE, Place, long, on_each, until};
+use crate::setup::{Effects, Kind, PATIENCE, Place, long, on_each, until};
 
 /// What the code declares today.
 #[job(name = "e2e.declared")]
@@ -35,7 +37,14 @@ async fn which(effects: Data<Effects>, ctx: JobContext) -> Option<String> {
 async fn workers(place: &Place, n: usize) -> Vec<RunningWorker> {
     let mut workers = Vec::new();
     for _ in 0..n {
-        let worker = place.worker([named(&[]), jobs![which]].concat());
+        // As in processes of their own: what one knows of the storage the others do not.
+        let storage = match place.kind {
+            Kind::memory => place.storage.clone(),
+            _ => jobs::connect(&place.url).await.unwrap(),
+        };
+        let worker = Worker::builder(storage)
+            .jobs([named(&[]), jobs![which]].concat())
+            .data(place.effects.clone());
         workers.push(worker.start().await.unwrap());
     }
     workers
