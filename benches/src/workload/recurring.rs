@@ -128,8 +128,10 @@ pub(super) async fn due(bench: &Bench<'_>, jobs: u64) -> Result<Measured> {
 
 /// When the last job was stored, by the storage's clock.
 async fn last_stored(client: &Client) -> Result<Option<DateTime<Utc>>> {
-    let mut filter = jobs::inspect::JobFilter::default();
-    filter.limit = 1_000;
+    let mut filter = jobs::inspect::JobFilter {
+        limit: 1_000,
+        ..Default::default()
+    };
     let (mut last, mut more) = (None, true);
     while more {
         let page = client.inspect().jobs(&filter).await?;
