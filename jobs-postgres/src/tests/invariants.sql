@@ -133,8 +133,10 @@ select e.job_id::text from jobs.ended e join jobs.job j on j.id = e.job_id
 -- I7g (always): a batch that ended while a member was added
 select batch::text from jobs.late_member
 
--- I7h (drained): a batch that was cancelled and never ends
-select b.id::text from jobs.batch b where b.cancelled_at is not null and b.finished_at is null
+-- I7h (drained): a batch that was cancelled and never ends (but for one in it that was opened again: that stays open)
+select format('%s of %s has %s, %s and %s', b.id, b.total, b.succeeded, b.failed, b.deleted) from jobs.batch b
+ where b.cancelled_at is not null and b.finished_at is null
+   and not exists (select from jobs.batch i where i.parent = b.id and i.outcome is null)
 
 -- I8 (always): something held of a limit by a run that is over
 select p.limit_name || ' ' || p.job_id from jobs.permit p left join jobs.job j on j.id = p.job_id and j.state = 0 and j.run = p.run
