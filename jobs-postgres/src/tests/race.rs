@@ -39,7 +39,7 @@ fn the_tables_balance_after_the_race_of_the_suite() {
     test(|home| async move {
         let storage = home.storage().await;
         watch(&home).await;
-        let time = Duration::from_secs(if long() { 60 } else { 2 });
+        let time = Duration::from_secs(if long() { 60 } else { 5 });
         let race = Race::new(seed(), time).with_rules();
         let handle = StorageHandle::new(storage.clone());
         let ended = tokio::time::timeout(time + Duration::from_secs(120), race.run(&handle)).await;
