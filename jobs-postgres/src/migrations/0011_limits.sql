@@ -164,6 +164,7 @@ declare
     v_full   boolean;
     v_turn   int;
     v_room   float8;
+    v_in     uuid[] := '{}';
     v_ended  uuid[] := '{}';
     j        record;
     told     record;
@@ -203,7 +204,8 @@ begin
       into v_paused, v_kinds from jobs.control c where c.ends_at is null or c.ends_at > now();
 
     for l in
-        select d.* from jobs.limit_def d where exists (select from jobs.blocked b where b.ready and b.limit_name = d.name) order by d.name
+        -- As a value it is looked up for each limit; as `exists` it may be made a join that reads all who wait.
+        select d.* from jobs.limit_def d where (select true from jobs.blocked b where b.ready and b.limit_name = d.name limit 1) order by d.name
     loop
         v_from := l.cursor;
         v_most := case when l.kind = 4 then l.burst else l.max end;
@@ -213,9 +215,14 @@ begin
         v_key := v_from;
         <<keys>>
         while v_keys < 2000 and admitted < p_limit loop
-            select b.key into v_key from jobs.blocked b
-             where b.ready and b.limit_name = l.name and (v_keys = 0 and v_round = 0 and b.key >= v_from or b.key > v_key)
-             order by b.key limit 1;
+            -- One condition for each case: with both in one, the lines before that key would be read each time.
+            if v_keys = 0 then
+                select b.key into v_key from jobs.blocked b
+                 where b.ready and b.limit_name = l.name and b.key >= v_from order by b.key limit 1;
+            else
+                select b.key into v_key from jobs.blocked b
+                 where b.ready and b.limit_name = l.name and b.key > v_key order by b.key limit 1;
+            end if;
             if not found or v_round = 1 and v_key >= v_from then
                 exit keys when v_round = 1;
                 v_round := 1;
@@ -255,14 +262,7 @@ begin
                     select u.name, u.key, j.id, j.run, least(u.weight, case when d.kind = 4 then d.burst else d.max end)
                       from jobs.limits_of(j.queue, j.rules) u join jobs.limit_def d on d.name = u.name
                         on conflict do nothing;
-                    delete from jobs.blocked b where b.job_id = j.id;
-                    update jobs.job x set run_at = greatest(x.run_at, v_now) where x.id = j.id;
-                    insert into jobs.ticket (queue, priority, run_at, job_id, run, kind)
-                    values (j.queue, j.priority, greatest(j.run_at, v_now), j.id, j.run, j.kind)
-                        on conflict (queue, priority, run_at, job_id) do update set run = excluded.run;
-                    if not j.queue || ':' || j.priority = any (queues) then
-                        queues := queues || (j.queue || ':' || j.priority);
-                    end if;
+                    v_in := v_in || j.id;
                     admitted := admitted + 1;
                 elsif v_turn = 3 then
                     update jobs.job x set run_at = v_now + make_interval(secs => d.excess_after), reason = d.reason
@@ -283,6 +283,22 @@ begin
                 end if;
             end loop;
         end loop;
+        -- Until here those who were let in stand in their line: nobody asks for that who is in a line of the same limit.
+        if v_in <> '{}' then
+            v_now := clock_timestamp();
+            delete from jobs.blocked b where b.job_id = any (v_in);
+            with moved as (
+                update jobs.job x set run_at = greatest(x.run_at, v_now) where x.id = any (v_in)
+             returning x.queue, x.priority, x.run_at, x.id, x.run, x.kind
+            ), placed as (
+                insert into jobs.ticket as t (queue, priority, run_at, job_id, run, kind)
+                select m.queue, m.priority, m.run_at, m.id, m.run, m.kind from moved m
+                    on conflict (queue, priority, run_at, job_id) do update set run = excluded.run
+             returning t.queue || ':' || t.priority as lane
+            )
+            select queues || array_agg(distinct p.lane) into queues from placed p where p.lane <> all (queues);
+            v_in := '{}';
+        end if;
         if v_key is not null and v_key is distinct from l.cursor then
             update jobs.limit_def d set cursor = v_key where d.name = l.name;
         end if;

@@ -8,6 +8,7 @@ mod flow;
 mod guards;
 mod invariants;
 mod late;
+mod limits;
 mod messages;
 mod plans;
 mod race;

@@ -1,0 +1,93 @@
+//! What it costs that jobs wait before limits.
+
+use jobs_core::job::{LimitRule, LimitUse, Rules};
+use jobs_core::storage::Storage;
+use sqlx::{Executor, Row};
+
+use super::{new_job, test, worker};
+use crate::PgStorage;
+
+/// How many keys the jobs have, and how many jobs each.
+const KEYS: usize = 40;
+const EACH: usize = 50;
+
+/// Stores jobs of which one runs of each key.
+async fn store(storage: &PgStorage) {
+    let job = |at: usize| {
+        let mut rules = Rules::default();
+        rules.limits = vec![LimitUse {
+            rule: LimitRule::concurrency("l", 1),
+            key: format!("k{}", at % KEYS),
+            weight: 1,
+        }];
+        let mut job = new_job();
+        job.rules = Some(Box::new(rules));
+        job
+    };
+    let jobs: Vec<_> = (0..KEYS * EACH).map(job).collect();
+    storage.insert(&jobs).await.unwrap();
+}
+
+/// Waits until one job of each key was let in.
+async fn let_in(storage: &PgStorage) {
+    for _ in 0..1_000 {
+        crate::upkeep::upkeep(&storage.store).await.unwrap();
+        let limits = storage.store.row(
+            "count permits",
+            sqlx::query(sqlx::AssertSqlSafe(
+                storage
+                    .store
+                    .schema
+                    .render("select count(*) from jobs.permit"),
+            )),
+        );
+        if limits.await.unwrap().get::<i64, _>(0) == KEYS as i64 {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    panic!("not all were let in");
+}
+
+/// Where only the end of a run makes room, nobody looks again before one has ended, or the next second.
+#[test]
+fn a_full_limit_is_left_alone() {
+    test(|home| async move {
+        let storage = home.storage().await;
+        worker(&storage).await;
+        store(&storage).await;
+        let_in(&storage).await;
+        let again = crate::upkeep::upkeep(&storage.store).await.unwrap();
+        assert_eq!(again, None);
+    });
+}
+
+/// To find out that there is no room takes a look at the first job of each key, however many wait behind it.
+#[test]
+fn who_waits_behind_others_is_not_read() {
+    test(|home| async move {
+        let storage = home.storage().await;
+        worker(&storage).await;
+        store(&storage).await;
+        let_in(&storage).await;
+        let mut connection = home.connection().await;
+        // Somebody may still be at it, of those who were told of the jobs.
+        let mut busy = true;
+        while busy {
+            connection.execute("rollback; begin").await.unwrap();
+            let admit = sqlx::query(home.sql("select busy from jobs.admit(10)"));
+            busy = admit.fetch_one(&mut connection).await.unwrap().get(0);
+        }
+        let look = "select sum(seq_tup_read + coalesce(idx_tup_fetch, 0))::bigint from pg_stat_xact_user_tables
+                     where schemaname = $1 and relname = 'blocked'";
+        let row = sqlx::query(look)
+            .bind(&home.schema)
+            .fetch_one(&mut connection)
+            .await
+            .unwrap();
+        connection.execute("commit").await.unwrap();
+        // The server reads the first ten rows of a loop at once.
+        let read: i64 = row.get(0);
+        assert!(read <= 15 * KEYS as i64, "{read} rows were read");
+    });
+}
