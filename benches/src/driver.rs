@@ -28,8 +28,10 @@ pub(crate) fn drive(options: &Options) -> Result<()> {
     let mut rows = Vec::new();
     for (workload, storage) in chosen(options) {
         for run in 1..=options.runs {
-            // One after the other, so that both builds meet the same weather.
-            for (build, binary) in &builds {
+            // One after the other, so that both builds meet the same weather; in turn the first, which may be the
+            // worse place to be in.
+            let (first, then) = builds.split_at(run % builds.len());
+            for (build, binary) in then.iter().chain(first) {
                 let seconds = begun.elapsed().as_secs();
                 let name = workload.name;
                 eprintln!(

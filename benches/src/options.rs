@@ -15,8 +15,8 @@ Usage: jobs-bench [OPTION]...
   --runs N            how often each is run; the medians are reported. Defaults to 5
   --scale X           multiplies the numbers of jobs and the times. Defaults to 1
   --cap SECS          a run is cut off after this long. Defaults to 120
-  --against BINARY    another build of jobs-bench: each run is followed by one of that, and the ratios
-                      are taken pair by pair
+  --against BINARY    another build of jobs-bench: beside each run there is one of that, in turn before
+                      and after it, and the ratios are taken pair by pair
   --no-analyze        leave the statistics of filled tables to autovacuum
   --out FILE          also append the rows (JSON, one a line) to this file
   --table-from FILE   only print the table of rows recorded earlier
