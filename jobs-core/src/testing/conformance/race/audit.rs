@@ -131,16 +131,18 @@ async fn stats_agree(
     assert_eq!(sum(|stat| stat.retried), ended(End::Retried));
     let failed = ended(End::Failed) + books.rescued.failed;
     assert_eq!(sum(|stat| stat.failed), failed);
-    // Besides, jobs are Deleted because of their rules, each once: what is requeued heeds them no more.
-    let ordered = deleted + books.cancelled;
-    let by_rule = records.values().filter(|job| deleted_by_rule(job)).count() as u64;
-    let requeued = |job: &&JobRecord| {
-        let verbs = books.verbs.get(&job.id);
-        job.rules.is_some() && verbs.is_some_and(|verbs| verbs.contains(&Verb::Requeue))
+    // Besides, jobs are Deleted because of their rules or with their batch (some of those later than it is answered): once,
+    // and perhaps again after each requeue.
+    let besides = |job: &&JobRecord| deleted_by_rule(job) || deleted_with_batch(job);
+    let besides = records.values().filter(besides).count() as u64;
+    let requeued = |job: &JobRecord| {
+        let verbs = books.verbs.get(&job.id).into_iter().flatten();
+        verbs.filter(|verb| **verb == Verb::Requeue).count() as u64
     };
-    let perhaps = records.values().filter(requeued).count() as u64;
+    let ruled = records.values().filter(|job| job.rules.is_some());
+    let perhaps: u64 = ruled.map(requeued).sum();
     let counted = sum(|stat| stat.deleted);
-    let least = ordered + by_rule;
+    let least = deleted + besides;
     assert!(
         (least..=least + perhaps).contains(&counted),
         "{counted} of {least} and perhaps {perhaps}"
@@ -285,13 +287,16 @@ pub(super) async fn drain(storage: &StorageHandle, ledger: &Ledger) {
             assert!(right, "{run:?} was waiting, with run {known:?}");
         }
         let counts = storage.counts().await.expect("counts");
+        let mut missing = String::new();
         if taken.is_empty() && counts.unfinished() == counts.awaiting {
-            break;
+            // The end of a batch may be a moment late, and make others ready.
+            rules::batches_agree(storage, ledger).await;
+            match who_is_to_come(storage, left.keys()).await {
+                None => break,
+                Some(found) => missing = format!("{found:?}"),
+            }
         }
-        patience.wait().await;
-    }
-    for id in left.into_keys() {
-        waits_or_is_gone(storage, id).await;
+        patience.wait_because(&missing).await;
     }
     rules::keys_are_free(&hand, ledger).await;
     let due = storage.next_due(&request).await.expect("next_due");
@@ -306,20 +311,22 @@ pub(super) async fn drain(storage: &StorageHandle, ledger: &Ledger) {
     storage.retire(hand.id).await.expect("retire");
 }
 
-/// A job that was not to be had in the end was Deleted by its rules, or waits for one that is Failed.
-async fn waits_or_is_gone(storage: &StorageHandle, id: JobId) {
-    let patience = Patience::new("nobody waits in vain");
-    loop {
-        let found = record(storage, id).await;
+/// One of those that were not to be had so far of whom something is still to come: it was not Deleted by its rules, and does
+/// not wait for one that is Failed. What follows from an end may take a second, and make others ready.
+async fn who_is_to_come(
+    storage: &StorageHandle,
+    left: impl Iterator<Item = &JobId>,
+) -> Option<JobRecord> {
+    for id in left {
+        let found = record(storage, *id).await;
         match found.state {
-            State::Deleted if deleted_by_rule(&found) => return,
-            State::Awaiting if rules::is_stuck(storage, id).await => return,
-            State::Awaiting => {
-                patience.wait_because(&format!("{found:?}")).await;
-            }
-            _ => panic!("it was to be had and never was: {found:?}"),
+            State::Deleted if deleted_by_rule(&found) || deleted_with_batch(&found) => {}
+            State::Awaiting if rules::is_stuck(storage, *id).await => {}
+            _ if found.state.is_final() => panic!("it was to be had and never was: {found:?}"),
+            _ => return Some(found),
         }
     }
+    None
 }
 
 /// Limits are as the program declares them again.

@@ -23,7 +23,7 @@ pub(super) async fn agree(storage: &StorageHandle, ledger: &Ledger, records: &Re
     keys_are_held_once(records);
     limits_hold(records);
     children_ran_after_their_parents(ledger, records);
-    batches_agree(storage, ledger, records).await;
+    batches_agree(storage, ledger).await;
     keys_are_held(storage, records).await;
     for job in records.values().filter(awaits).take(SAMPLE) {
         waits_for_something(storage, job.id).await;
@@ -223,16 +223,20 @@ fn children_ran_after_their_parents(ledger: &Ledger, records: &Records) {
 }
 
 /// The counts of each batch are those of its members, and it has ended if all of them have.
-async fn batches_agree(storage: &StorageHandle, ledger: &Ledger, records: &Records) {
+/// What expires meanwhile is seen at the next look.
+pub(super) async fn batches_agree(storage: &StorageHandle, ledger: &Ledger) {
     let batches: Vec<BatchId> = ledger.books().batches.clone();
-    let mut members: HashMap<BatchId, Vec<State>> = HashMap::new();
-    for job in records.values() {
-        if let Some(batch) = job.rules.as_ref().and_then(|rules| rules.batch) {
-            members.entry(batch).or_default().push(job.state);
-        }
+    if batches.is_empty() {
+        return;
     }
     let patience = Patience::new("batches count their members");
     'again: loop {
+        let mut members: HashMap<BatchId, Vec<State>> = HashMap::new();
+        for job in audit::records(storage).await.into_values() {
+            if let Some(batch) = job.rules.as_ref().and_then(|rules| rules.batch) {
+                members.entry(batch).or_default().push(job.state);
+            }
+        }
         let mut all = Vec::new();
         for &id in &batches {
             all.push(batch_record(storage, id).await);
