@@ -1,5 +1,6 @@
 //! When and whether a job runs, beyond its due time.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::time::Duration;
 
@@ -42,6 +43,29 @@ impl Rules {
     /// Whether nothing is asked for, as with most jobs.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
+    }
+
+    /// Lets it wait for other jobs in the place of some (the keys), and take its input from them. Where one job
+    /// stands for two parents then, it is waited for once, as the stricter condition says: any end is an
+    /// end as it was wanted. Of two that can never both come about the first counts.
+    pub fn follow(&mut self, instead: &HashMap<JobId, JobId>) {
+        let stands = |id: JobId| instead.get(&id).copied().unwrap_or(id);
+        let mut merged: Vec<Parent> = Vec::with_capacity(self.parents.len());
+        for Parent { of, on } in std::mem::take(&mut self.parents) {
+            let of = match of {
+                ParentId::Job(id) => ParentId::Job(stands(id)),
+                batch => batch,
+            };
+            match merged.iter_mut().find(|known| known.of == of) {
+                Some(known) if known.on == Condition::Any => known.on = on,
+                Some(_) => {}
+                None => merged.push(Parent { of, on }),
+            }
+        }
+        self.parents = merged;
+        if let Some(input) = &mut self.input {
+            input.parent = stands(input.parent);
+        }
     }
 }
 

@@ -13,6 +13,28 @@ create or replace function jobs.key_time(p_until json) returns interval language
       + (coalesce(p_until -> 'period', p_until -> 'started_within', p_until -> 'done_within') ->> 'nanos')::float8 / 1e9, 1e10))
 $fn$;
 
+-- Where one job has come to stand for two parents it is waited for once, as the stricter condition says: any end is an end as it
+-- was wanted. Of two that can never both come about the first counts.
+create or replace function jobs.merge_parents(p_rules text) returns text language plpgsql immutable as $fn$
+declare
+    v_given json := p_rules::json -> 'parents';
+    v_once  jsonb;
+begin
+    if v_given is null then
+        return p_rules;
+    end if;
+    select jsonb_agg(m.given order by m.first) into v_once
+      from (select distinct on (p.of) p.given::jsonb as given, min(p.place) over (partition by p.of) as first
+              from (select g.given, g.place, coalesce(g.given ->> 'job', g.given ->> 'batch') as of
+                      from json_array_elements(v_given) with ordinality g (given, place)) p
+             order by p.of, p.given ->> 'on' = 'any', p.place) m;
+    if jsonb_array_length(v_once) = json_array_length(v_given) then
+        return p_rules;
+    end if;
+    return jsonb_set(p_rules::jsonb, '{parents}', v_once)::text;
+end
+$fn$;
+
 -- Stores jobs, all or none, and with p_batch a batch that they are members of. Answers, in the order of p_ids, under which id
 -- the work is known and whether that job was there before; or what is wrong (`problem`, and what it is about), and then
 -- nothing is stored, and the caller's transaction can go on. The lanes of tickets are answered too, and whether some are due
@@ -101,7 +123,8 @@ begin
         select x.id, x.answer from unnest(p_ids, ids) x (id, answer) where x.answer <> x.id
     loop
         p_rules := array(
-            select replace(x.rules, u.id::text, u.answer::text) from unnest(p_rules) with ordinality x (rules, place) order by x.place);
+            select jobs.merge_parents(replace(x.rules, u.id::text, u.answer::text))
+              from unnest(p_rules) with ordinality x (rules, place) order by x.place);
     end loop;
 
     -- Batches: that of the request, and those that take members.

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use sqlx::Row;
 use uuid::Uuid;
 
-use jobs_core::job::{JobId, NewJob, OnConflict, ParentId, Rules, Unique};
+use jobs_core::job::{JobId, NewJob, OnConflict, Rules, Unique};
 
 use super::{Refusal, Step, Told, ids_of};
 use crate::encode::{self, Hex};
@@ -77,7 +77,7 @@ impl Keys {
             .map(|(job, holder)| (job.id, *holder))
             .collect();
         for rules in jobs.iter_mut().filter_map(|job| job.rules.as_deref_mut()) {
-            follow(rules, &instead);
+            rules.follow(&instead);
         }
     }
 
@@ -105,25 +105,6 @@ impl Keys {
             }
         }
         Ok(())
-    }
-}
-
-fn follow(rules: &mut Rules, instead: &HashMap<JobId, JobId>) {
-    let stands = |id: JobId| instead.get(&id).copied().unwrap_or(id);
-    let mut seen = Vec::new();
-    for parent in std::mem::take(&mut rules.parents) {
-        let mut parent = parent;
-        if let ParentId::Job(id) = parent.of {
-            parent.of = ParentId::Job(stands(id));
-        }
-        // Of two parents for which one job stands, the first counts.
-        if !seen.contains(&parent.of) {
-            seen.push(parent.of);
-            rules.parents.push(parent);
-        }
-    }
-    if let Some(input) = &mut rules.input {
-        input.parent = stands(input.parent);
     }
 }
 

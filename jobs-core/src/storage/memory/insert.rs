@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 
 use super::tables::{Job, Place, Tables};
 use crate::error::{Error, Result};
-use crate::job::{JobId, NewJob, OnConflict, ParentId, Rules, StoredOptions};
+use crate::job::{JobId, NewJob, OnConflict, ParentId, StoredOptions};
 use crate::storage::{Inserted, check_rules};
 
 /// What is to become of one job of a request.
@@ -175,7 +175,7 @@ fn follow_the_holders<'a>(jobs: &'a [NewJob], fates: &[Fate]) -> Result<Cow<'a, 
     let mut jobs = jobs.to_vec();
     for (job, fate) in jobs.iter_mut().zip(fates) {
         if let (Fate::New, Some(rules)) = (fate, &mut job.rules) {
-            follow(rules, &held);
+            rules.follow(&held);
         } else {
             // It is not stored; nobody waits for it.
             job.rules = job.rules.take().map(|mut rules| {
@@ -187,21 +187,4 @@ fn follow_the_holders<'a>(jobs: &'a [NewJob], fates: &[Fate]) -> Result<Cow<'a, 
     }
     check_rules(&jobs)?;
     Ok(Cow::Owned(jobs))
-}
-
-fn follow(rules: &mut Rules, held: &HashMap<JobId, JobId>) {
-    let mut seen = Vec::new();
-    for parent in &mut rules.parents {
-        if let ParentId::Job(id) = &mut parent.of {
-            *id = held.get(id).copied().unwrap_or(*id);
-        }
-    }
-    rules.parents.retain(|parent| {
-        let new = !seen.contains(&parent.of);
-        seen.push(parent.of);
-        new
-    });
-    if let Some(input) = &mut rules.input {
-        input.parent = held.get(&input.parent).copied().unwrap_or(input.parent);
-    }
 }

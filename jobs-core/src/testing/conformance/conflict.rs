@@ -3,8 +3,8 @@
 use chrono::TimeDelta;
 
 use super::stage::{
-    Hand, LATER, after, at_once, becomes, close, eventually, is_refused, job, record, retry, rules,
-    state, store, store_one, store_this, succeed,
+    Hand, LATER, after, at_once, becomes, close, eventually, is_refused, job, order, record, retry,
+    rules, state, store, store_one, store_this, succeed,
 };
 use super::unique::{holds, unique};
 use crate::error::Error;
@@ -12,7 +12,7 @@ use crate::job::{
     Condition, Due, Input, JobId, JobRecord, NewJob, OnConflict, Parent, ParentId, Priority, State,
     UniqueUntil,
 };
-use crate::storage::{Refusal, StorageHandle};
+use crate::storage::{Refusal, StorageHandle, Verb};
 
 fn wants(key: &str, on: OnConflict) -> NewJob {
     unique("a", key, UniqueUntil::Done, on)
@@ -277,5 +277,29 @@ pub async fn replacing_and_claiming_at_once_agree(storage: StorageHandle) {
         hand.finds_nothing("a").await;
         assert_eq!(ended, 30 + stored);
         assert_eq!(storage.counts().await.expect("counts").unfinished(), 0);
+    }
+}
+
+/// One job may come to stand for two parents: then the stricter condition holds, whichever was named first.
+pub async fn a_child_heeds_both_conditions_of_one_holder(storage: StorageHandle) {
+    for holder_first in [true, false] {
+        let key = if holder_first { "k" } else { "l" };
+        let holder = store_this(&storage, wants(key, OnConflict::Skip)).await;
+        let skipped = wants(key, OnConflict::Skip);
+        let mut parents = [(holder, Condition::Success), (skipped.id, Condition::Any)];
+        if !holder_first {
+            parents.reverse();
+        }
+        let child = after("c", &parents);
+        let answers = storage.insert(&[skipped, child.clone()]).await;
+        assert_eq!(answers.expect("insert")[0].id, holder);
+        let stored = record(&storage, child.id).await;
+        let wanted = after("c", &[(holder, Condition::Success)]).rules;
+        assert_eq!(
+            stored.rules.map(|rules| rules.parents),
+            wanted.map(|rules| rules.parents)
+        );
+        order(&storage, Verb::Delete, holder).await;
+        becomes(&storage, child.id, State::Deleted).await;
     }
 }
