@@ -77,7 +77,7 @@ select format('%s before %s', e.job_id, p.id)
 
 -- I6 (always): a key that a job holds which has ended, or is gone
 select u.kind || ' ' || u.key from jobs.unique_key u left join jobs.job j on j.id = u.job_id and j.state < 2
- where u.expires_at is null and j.id is null
+ where u.until <> 2 and j.id is null
 
 -- I6b (always): a job that does not hold its key
 select j.id::text from jobs.job j

@@ -286,7 +286,8 @@ fn a_claim_reads_no_blocked_job() {
             store(&storage, 300).await;
             let (pages, (scans, rows), bodies) = claim_300(&home).await;
             println!("{pages} pages beside 200,000 blocked jobs, {alone} alone; known: {known}");
-            assert_eq!((scans, rows), (0, 0), "known: {known}");
+            // The one look is whether any queue has a limit.
+            assert!(scans <= 1 && rows == 0, "{scans}, {rows}, known: {known}");
             assert!(bodies <= 300, "{bodies} bodies");
             // Bodies lie further apart in a larger table, and its index is a level deeper.
             assert!(pages <= alone * 3 / 2 + 600, "{pages} pages, {alone} alone");

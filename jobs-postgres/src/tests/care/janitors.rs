@@ -150,7 +150,7 @@ fn a_limit_that_is_set_to_a_longer_window_goes_on_counting() {
 fn nobody_is_waited_for() {
     test(|home| async move {
         let storage = home.storage().await;
-        run(&home, "insert into jobs.unique_key (kind, key, job_id, expires_at) select 'k', n::text, jobs.new_id(), now() from generate_series(1, 2500) n").await;
+        run(&home, "insert into jobs.unique_key (kind, key, job_id, until, expires_at) select 'k', n::text, jobs.new_id(), 2, now() from generate_series(1, 2500) n").await;
         run(&home, "insert into jobs.bucket (limit_name, key, at, amount) select 'gone', n::text, now(), 1 from generate_series(1, 2500) n").await;
         run(&home, "insert into jobs.permit (limit_name, key, job_id, run, weight, started_at, ended) select 'gone', n::text, jobs.new_id(), 0, 1, now(), true from generate_series(1, 2500) n").await;
         let mut connection = home.connection().await;
