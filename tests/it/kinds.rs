@@ -190,9 +190,11 @@ pub(crate) async fn tenants(tenant: u32, millis: u64) {
     tokio::time::sleep(Duration::from_millis(millis)).await;
 }
 
-/// Not more than ten start in a second.
+/// Not more than ten start in a second. It takes so long that one slot cannot start as many.
 #[job(name = "e2e.spread", rate(max = 10, per = "1s"), retries = 0)]
-pub(crate) async fn spread(_n: u32) {}
+pub(crate) async fn spread(_n: u32) {
+    tokio::time::sleep(Duration::from_millis(300)).await;
+}
 
 /// Answers what JSON cannot say.
 #[job(name = "e2e.not_a_number")]

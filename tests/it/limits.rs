@@ -10,7 +10,7 @@ use jobs::prelude::*;
 use jobs::{Bound, JobEntry, LimitRule, State, WorkerId};
 
 use crate::kinds::{spread, tenants};
-use crate::setup::{Effects, PATIENCE, Place, WorkerProcess, long, on_all, on_each, until};
+use crate::setup::{Effects, Orders, PATIENCE, Place, WorkerProcess, long, on_all, on_each, until};
 
 const API: LimitRule = LimitRule::concurrency("api", 3);
 
@@ -320,7 +320,8 @@ async fn four_processes_share_a_rate(place: &Place) {
     let mut workers = Vec::new();
     for _ in 0..4 {
         // Nobody dies here, and shall not be taken for dead on a busy machine.
-        workers.push(place.process(|orders| orders.liveness = None).await);
+        let orders = |orders: &mut Orders| (orders.liveness, orders.concurrency) = (None, 1);
+        workers.push(place.process(orders).await);
     }
     let jobs = spread.enqueue_many(0..35).on(&place.client).await.unwrap();
     place.drained(PATIENCE).await;

@@ -28,7 +28,7 @@ async fn running_jobs_may_end_and_others_go_back_at_once(place: &Place) {
         .on(&place.client)
         .await
         .unwrap();
-    worker.signal("TERM");
+    place.tell_to_stop(&worker).await;
     // What it has not started is due for others, while it still runs the rest.
     for handle in waiting.handles() {
         place.until_state(handle.id(), State::Enqueued).await;

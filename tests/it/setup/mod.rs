@@ -13,7 +13,7 @@ mod server;
 pub(crate) use effects::Effects;
 pub(crate) use patience::{PATIENCE, until};
 pub(crate) use place::{Kind, Place, on, run};
-pub(crate) use process::{QUICK, WorkerProcess};
+pub(crate) use process::{Orders, QUICK, WorkerProcess};
 pub(crate) use proxy::Proxy;
 pub(crate) use server::Server;
 

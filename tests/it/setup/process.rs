@@ -12,6 +12,7 @@ use std::{env, process, thread};
 
 use jobs::Worker;
 use serde::{Deserialize, Serialize};
+use tokio::signal::unix::{SignalKind, signal};
 
 use super::log::tell_warnings;
 use super::{Effects, Kind, PATIENCE, Place, on, until};
@@ -49,6 +50,13 @@ pub(crate) const QUICK: (Duration, Duration) = (Duration::from_millis(500), Dura
 pub(crate) struct WorkerProcess(Child);
 
 impl Place {
+    /// Tells a worker process to stop, and waits until it has heard.
+    pub(crate) async fn tell_to_stop(&self, worker: &WorkerProcess) {
+        worker.signal("TERM");
+        let told = told(&self.dir, worker.pid());
+        until("it has heard", PATIENCE, async || told.exists(), |it| *it).await;
+    }
+
     /// Starts a worker process with these orders, and waits until it works.
     pub(crate) async fn process(&self, change: impl FnOnce(&mut Orders)) -> WorkerProcess {
         let mut started = self.spawn(change);
@@ -202,7 +210,23 @@ async fn starts_and_stops(place: &Place) {
     assert!(place.storage.inspect().workers().await.unwrap().is_empty());
 }
 
+/// Leaves word that SIGTERM has come: a moment later than it comes to the worker, which waits for it too.
+fn note_signal(dir: &Path) {
+    let told = told(dir, process::id());
+    let mut signal = signal(SignalKind::terminate()).unwrap();
+    tokio::spawn(async move {
+        signal.recv().await;
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        fs::write(told, "").unwrap();
+    });
+}
+
+fn told(dir: &Path, pid: u32) -> PathBuf {
+    dir.join(format!("told-{pid}"))
+}
+
 async fn work(orders: Orders) {
+    note_signal(&orders.dir);
     let storage = jobs::connect(&orders.url).await.unwrap();
     let mut worker = Worker::builder(storage);
     worker = match transactions::are_paying(&orders.kinds) {
