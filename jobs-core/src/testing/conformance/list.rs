@@ -334,9 +334,9 @@ macro_rules! __conformance_list {
                 a_waiting_child_is_replaced
                 a_duplicate_may_be_refused
                 a_child_waits_for_the_holder
-                a_child_heeds_both_conditions_of_one_holder
                 a_child_does_not_wait_for_itself_as_holder
                 replacing_and_claiming_at_once_agree
+                a_child_heeds_both_conditions_of_one_holder
             }
             batch {
                 what_waits_for_a_batch_runs_after_the_last
