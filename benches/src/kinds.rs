@@ -113,6 +113,17 @@ impl Noop {
     }
 }
 
+/// Enqueues one, plain or of a kind that a limit counts.
+pub(crate) async fn enqueue_one(client: &Client, id: u64, limited: bool) -> jobs::Result<()> {
+    match limited {
+        false => client.enqueue(Noop::new(id, 0)).await.map(drop),
+        true => {
+            let tenant = id % TENANTS;
+            client.enqueue(TwoAtOnce { id, tenant }).await.map(drop)
+        }
+    }
+}
+
 /// Enqueues many at once, as a user would.
 pub(crate) async fn enqueue_many(client: &Client, jobs: Vec<Noop>, fill: &Fill) -> Result<()> {
     let tenant = |id: u64| id % TENANTS;

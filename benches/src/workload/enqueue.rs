@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 
 use super::{Bench, CHUNK};
 use crate::Result;
-use crate::kinds::Noop;
+use crate::kinds::{Noop, enqueue_one};
 use crate::meter::Meter;
 use crate::row::Measured;
 
@@ -39,13 +39,18 @@ pub(super) async fn bulk(bench: &Bench<'_>, jobs: u64) -> Result<Measured> {
 }
 
 /// So many callers, each with one job at a time.
-pub(super) async fn single(bench: &Bench<'_>, callers: usize, jobs: u64) -> Result<Measured> {
+pub(super) async fn single(
+    bench: &Bench<'_>,
+    callers: usize,
+    jobs: u64,
+    limited: bool,
+) -> Result<Measured> {
     let jobs = bench.scaled(jobs);
     let client = Client::new(bench.database.connect().await?);
     let mut warm = JoinSet::new();
     for caller in 0..callers as u64 {
         let client = client.clone();
-        warm.spawn(async move { client.enqueue(Noop::new(jobs + caller, 0)).await.map(drop) });
+        warm.spawn(async move { enqueue_one(&client, jobs + caller, limited).await });
     }
     while let Some(done) = warm.join_next().await {
         done??;
@@ -62,7 +67,7 @@ pub(super) async fn single(bench: &Bench<'_>, callers: usize, jobs: u64) -> Resu
             loop {
                 match next.fetch_add(1, Relaxed) {
                     id if id >= jobs => return Ok::<_, jobs::Error>(()),
-                    id => client.enqueue(Noop::new(id, 0)).await?,
+                    id => enqueue_one(&client, id, limited).await?,
                 };
             }
         });

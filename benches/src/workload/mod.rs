@@ -36,9 +36,16 @@ pub(crate) struct Workload {
 /// The parameters of each sort of workload.
 enum Shape {
     Bulk(u64),
-    Single { callers: usize, jobs: u64 },
+    Single {
+        callers: usize,
+        jobs: u64,
+        /// Of a kind that a limit counts.
+        limited: bool,
+    },
     Drain(drain::Drain),
-    Latency { processes: usize },
+    Latency {
+        processes: usize,
+    },
     Mixed,
     Idle(idle::Beside),
     RecurringIdle(u64),
@@ -67,10 +74,11 @@ use drain::Drain;
 
 workloads! {
     "bulk_enqueue" ALL Bulk(100_000), "100,000 jobs from one producer, 1,000 with each call";
-    "single_enqueue_c1" ALL Single { callers: 1, jobs: 5_000 }, "one call for each job, each awaited, from one task";
-    "single_enqueue_c16" ALL Single { callers: 16, jobs: 30_000 }, "the same from 16 tasks";
-    "single_enqueue_c64" ALL Single { callers: 64, jobs: 60_000 }, "the same from 64 tasks";
-    "single_enqueue_c256" ALL Single { callers: 256, jobs: 100_000 }, "the same from 256 tasks";
+    "single_enqueue_c1" ALL Single { callers: 1, jobs: 5_000, limited: false }, "one call for each job, each awaited, from one task";
+    "single_enqueue_c16" ALL Single { callers: 16, jobs: 30_000, limited: false }, "the same from 16 tasks";
+    "single_enqueue_c64" ALL Single { callers: 64, jobs: 60_000, limited: false }, "the same from 64 tasks";
+    "single_enqueue_c256" ALL Single { callers: 256, jobs: 100_000, limited: false }, "the same from 256 tasks";
+    "single_enqueue_limited_c64" ALL Single { callers: 64, jobs: 60_000, limited: true }, "the same of a kind of which two may run at once of each of 50 tenants";
     "drain" ALL Shape::Drain(Drain::of(100_000)), "a worker is started on 100,000 jobs, until the database shows all as done";
     "drain_large_args" ALL Shape::Drain(Drain { bytes: 2_000, ..Drain::of(50_000) }), "50,000 jobs with 2,000 bytes of arguments each";
     "drain_kinds" ALL Shape::Drain(Drain { sort: Sort::Kinds, ..Drain::of(100_000) }), "100,000 jobs of 20 kinds in 4 queues";
@@ -87,7 +95,7 @@ workloads! {
     "idle_beside_scheduled" KEPT Idle(idle::Beside::Scheduled(100_000)), "the same with 100,000 jobs that are due tomorrow";
     "recurring_idle" KEPT RecurringIdle(10_000), "10,000 recurring jobs of which none is due: processor time of worker and server over 30 s, less that without them";
     "recurring_due" KEPT RecurringDue(1_000), "1,000 recurring jobs due at one moment: from that until the last one's job is stored; p50, p99: until they start";
-    "continuations" ALL Shape::Drain(Drain { sort: Sort::Parents, ..Drain::of(100_000) }), "100,000 jobs, each with another that waits for it: until all 200,000 are done";
+    "continuations" ALL Shape::Drain(Drain { sort: Sort::Parents, ..Drain::of(20_000) }), "20,000 jobs, each with another that waits for it: until all 40,000 are done";
     "batch" KEPT Batch(1_000_000), "a batch of 1,000,000 members: how fast they are stored; then it is sealed and worked off";
     "limited" ALL Shape::Drain(Drain { sort: Sort::TwoAtOnce, workers: 4, ..Drain::of(10_000) }), "10,000 jobs of 50 tenants, two of each at once, 4 workers";
     "rated" ALL Shape::Drain(Drain { sort: Sort::Rated, workers: 4, ..Drain::of(10_000) }), "10,000 jobs of 50 tenants with a rate that is never reached, 4 workers";
@@ -164,7 +172,11 @@ pub(crate) async fn run(run: &Run) -> Result<()> {
     drop(database.connect().await?);
     let measured = match &workload.shape {
         Shape::Bulk(jobs) => enqueue::bulk(&bench, *jobs).await,
-        Shape::Single { callers, jobs } => enqueue::single(&bench, *callers, *jobs).await,
+        Shape::Single {
+            callers,
+            jobs,
+            limited,
+        } => enqueue::single(&bench, *callers, *jobs, *limited).await,
         Shape::Drain(drain) => drain.run(&bench).await,
         Shape::Latency { processes: 1 } => latency::in_one(&bench).await,
         Shape::Latency { .. } => latency::in_two(&bench).await,

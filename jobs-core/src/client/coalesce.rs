@@ -5,6 +5,10 @@
 //!    queued up, again and again, until nothing has.
 //! 3. Each caller is answered after the commit of the statement that its job was in.
 //!
+//! Jobs that limits count, or that expire, have a way of their own: storing them costs more, which the others
+//! must not wait for. Those whose insert may have to wait for somebody's transaction go by themselves
+//! ([`Road::of`]).
+//!
 //! Nobody depends on another caller: one that sends for itself may be dropped, or never polled again,
 //! while the driver goes on. The driver lives on the runtime of the callers that it serves, since each
 //! runtime has its own queue, and therefore as long as they do; should it die all the same (its runtime
@@ -35,11 +39,33 @@ pub(super) struct Coalescer {
     storage: StorageHandle,
     retry_for: Duration,
     max_batch: usize,
-    /// Only runtimes with something on its way are here.
-    lanes: Mutex<HashMap<runtime::Id, Lane>>,
+    /// Only those with something on its way are here.
+    lanes: Mutex<HashMap<(runtime::Id, Road), Lane>>,
 }
 
-/// What is on its way from one runtime.
+/// Which jobs go together.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Road {
+    /// Without rules.
+    Plain,
+    /// With rules that nothing has to be looked up for.
+    Ruled,
+}
+
+impl Road {
+    /// None for a job that is sent by itself: who holds its key, or has its parent or its batch locked, is waited for, be it
+    /// for as long as some caller's transaction lasts; and who locks several of those at once may meet another
+    /// who does, in another order.
+    pub(super) fn of(job: &NewJob) -> Option<Self> {
+        let Some(rules) = &job.rules else {
+            return Some(Self::Plain);
+        };
+        let alone = rules.unique.is_some() || rules.batch.is_some() || !rules.parents.is_empty();
+        (!alone).then_some(Self::Ruled)
+    }
+}
+
+/// What is on its way from one runtime by one road.
 #[derive(Default)]
 struct Lane {
     /// A caller sends its own job itself.
@@ -69,13 +95,13 @@ impl Coalescer {
         }
     }
 
-    /// Stores a job. When the future is dropped the job is stored or not, as with any statement.
-    pub(super) async fn insert(self: &Arc<Self>, job: NewJob) -> Result<Inserted> {
+    /// Stores a job of this road. When the future is dropped the job is stored or not, as with any statement.
+    pub(super) async fn insert(self: &Arc<Self>, job: NewJob, road: Road) -> Result<Inserted> {
         // On another executor there is nobody to drive.
         let Ok(runtime) = Handle::try_current() else {
             return self.send_one(&job).await;
         };
-        match self.turn(&runtime, &job) {
+        match self.turn(&runtime, road, &job) {
             Turn::Alone(_turn) => self.send_one(&job).await,
             Turn::Queued(answered) => match answered.await {
                 Ok(answer) => answer,
@@ -85,14 +111,15 @@ impl Coalescer {
         }
     }
 
-    fn turn(self: &Arc<Self>, runtime: &Handle, job: &NewJob) -> Turn<'_> {
+    fn turn(self: &Arc<Self>, runtime: &Handle, road: Road, job: &NewJob) -> Turn<'_> {
+        let way = (runtime.id(), road);
         let mut lanes = self.lanes();
-        let lane = lanes.entry(runtime.id()).or_default();
+        let lane = lanes.entry(way).or_default();
         if !lane.alone && !lane.driven {
             lane.alone = true;
             return Turn::Alone(Alone {
                 coalescer: self,
-                runtime: runtime.id(),
+                way,
             });
         }
         let (answer, answered) = oneshot::channel();
@@ -105,7 +132,7 @@ impl Coalescer {
         if !driven {
             let driver = Driver {
                 coalescer: Arc::clone(self),
-                runtime: runtime.id(),
+                way,
                 ended: false,
             };
             runtime.spawn(driver.run());
@@ -141,18 +168,18 @@ impl Coalescer {
         }
     }
 
-    fn lanes(&self) -> MutexGuard<'_, HashMap<runtime::Id, Lane>> {
+    fn lanes(&self) -> MutexGuard<'_, HashMap<(runtime::Id, Road), Lane>> {
         self.lanes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Changes a lane, and forgets it if nothing is on its way there any more.
-    fn change<T>(&self, runtime: runtime::Id, change: impl FnOnce(&mut Lane) -> T) -> T {
+    fn change<T>(&self, way: (runtime::Id, Road), change: impl FnOnce(&mut Lane) -> T) -> T {
         let mut lanes = self.lanes();
-        let lane = lanes.entry(runtime).or_default();
+        let lane = lanes.entry(way).or_default();
         let changed = change(lane);
         if !lane.alone && !lane.driven {
             debug_assert!(lane.waiting.is_empty(), "somebody waits for nobody");
-            lanes.remove(&runtime);
+            lanes.remove(&way);
         }
         changed
     }
@@ -167,20 +194,19 @@ fn may_be_one_job(error: &Error) -> bool {
 /// The turn of a caller that sends its own job.
 struct Alone<'c> {
     coalescer: &'c Coalescer,
-    runtime: runtime::Id,
+    way: (runtime::Id, Road),
 }
 
 impl Drop for Alone<'_> {
     fn drop(&mut self) {
-        self.coalescer
-            .change(self.runtime, |lane| lane.alone = false);
+        self.coalescer.change(self.way, |lane| lane.alone = false);
     }
 }
 
-/// The task that sends for those who wait on one runtime.
+/// The task that sends for those who wait on one runtime, by one road.
 struct Driver {
     coalescer: Arc<Coalescer>,
-    runtime: runtime::Id,
+    way: (runtime::Id, Road),
     ended: bool,
 }
 
@@ -200,7 +226,7 @@ impl Driver {
     /// after it does not count on it.
     fn next_batch(&mut self) -> Option<Batch> {
         let max_batch = self.coalescer.max_batch;
-        self.coalescer.change(self.runtime, |lane| {
+        self.coalescer.change(self.way, |lane| {
             let batch = Batch::take(&mut lane.waiting, max_batch);
             if batch.jobs.is_empty() {
                 lane.driven = false;
@@ -218,7 +244,7 @@ impl Drop for Driver {
         if self.ended {
             return;
         }
-        let left = self.coalescer.change(self.runtime, |lane| {
+        let left = self.coalescer.change(self.way, |lane| {
             lane.driven = false;
             mem::take(&mut lane.waiting)
         });

@@ -36,7 +36,7 @@ use std::time::Duration;
 use crate::error::{Error, Result};
 use crate::job::{Job, JobId, NewJob};
 use crate::storage::{Inserted, Inspect, StorageHandle};
-use coalesce::Coalescer;
+use coalesce::{Coalescer, Road};
 
 pub use batch::{Batch, OpenBatch};
 pub use batch_handle::{BatchHandle, BatchOperation};
@@ -128,11 +128,10 @@ impl Client {
         JobId::at(self.0.storage.now())
     }
 
-    /// Stores one job, together with others that are on their way at the same time; but not one with
-    /// rules, whose refusal must not be its neighbours', and for which a statement may have to wait.
+    /// Stores one job, together with others that are on their way at the same time, if it can go with others.
     async fn insert_one(&self, job: NewJob) -> Result<Inserted> {
-        match &self.0.coalescer {
-            Some(coalescer) if job.rules.is_none() => coalescer.insert(job).await,
+        match (&self.0.coalescer, Road::of(&job)) {
+            (Some(coalescer), Some(road)) => coalescer.insert(job, road).await,
             _ => only(self.insert(&[job]).await?),
         }
     }

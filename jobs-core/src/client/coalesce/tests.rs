@@ -9,8 +9,9 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
 use super::*;
-use crate::client::Client;
 use crate::client::tests::note;
+use crate::client::{Client, Enqueue};
+use crate::job::LimitRule;
 use crate::storage::probe::{Fault, Probe, rejected, unavailable};
 
 /// Long enough for anything that happens at all.
@@ -103,6 +104,58 @@ async fn on_one_thread_what_queues_up_goes_in_one_statement() {
     probe.open(2);
     timeout(SOON, callers.join_all()).await.unwrap();
     assert_eq!(probe.inserts(), [1, 63]);
+}
+
+#[tokio::test]
+async fn jobs_with_limits_go_together_by_a_road_of_their_own() {
+    let probe = Probe::gated();
+    let client = Client::new(probe.clone());
+    let mut callers = JoinSet::new();
+    for n in 0..64 {
+        let job = client.enqueue(note(n));
+        let job = match n % 4 {
+            0 => job.limit(LimitRule::concurrency("each", 1).by("note")),
+            1 => job.expires_in(Duration::from_secs(60)),
+            _ => job,
+        };
+        callers.spawn(async { job.await.map(drop) });
+    }
+    let driven = |lanes: &HashMap<_, Lane>| {
+        let busy = |lane: &&Lane| lane.driven && lane.waiting.is_empty();
+        lanes.values().filter(busy).count()
+    };
+    until(|| driven(&coalescer(&client).lanes()) == 2).await;
+    probe.open(4);
+    for stored in timeout(SOON, callers.join_all()).await.unwrap() {
+        stored.unwrap();
+    }
+    let mut inserts = probe.inserts();
+    inserts.sort_unstable();
+    assert_eq!(inserts, [1, 1, 31, 31]);
+    assert_eq!(probe.stored().await, 64);
+}
+
+#[tokio::test]
+async fn who_may_have_to_wait_for_somebody_goes_alone() {
+    let probe = Probe::new();
+    let client = Client::new(probe.clone());
+    let parent = client.enqueue(note("parent")).await.unwrap().id();
+    let batch = crate::client::Batch::new().add(Enqueue::new(note("member")));
+    let batch = batch.on(&client).await.unwrap();
+    let sent = probe.inserts().len();
+    let mut callers = JoinSet::new();
+    for n in 0..8 {
+        let unique = client.enqueue(note(n)).unique_args(["text"]);
+        callers.spawn(async { unique.await.map(drop) });
+        let child = client.enqueue(note(n)).after_ids([parent]);
+        callers.spawn(async { child.await.map(drop) });
+        let member = batch.add(Enqueue::new(note(n)));
+        callers.spawn(async { member.await.map(drop) });
+    }
+    for stored in timeout(SOON, callers.join_all()).await.unwrap() {
+        stored.unwrap();
+    }
+    assert_eq!(probe.inserts()[sent..], [1; 24]);
 }
 
 #[tokio::test]
