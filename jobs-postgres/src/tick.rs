@@ -56,20 +56,34 @@ impl Folded {
     }
 }
 
+/// One question tells what there is to do at all: mostly nothing.
 pub(crate) async fn tick(store: &Store) -> Result<()> {
+    let asked = Instant::now();
+    let start = store.folded.start(asked);
+    let due = crate::upkeep::look(store, start).await?;
+    match due.get("counters") {
+        true => fold(store, start).await?,
+        false => {
+            let now = Instant::now();
+            store.folded.folded(None, now - asked, start == 0, now);
+        }
+    }
+    if crate::upkeep::carry_out(store, &due).await?.is_some() {
+        store.kick();
+    }
+    Ok(())
+}
+
+async fn fold(store: &Store, mut start: i64) -> Result<()> {
     loop {
         let started = Instant::now();
-        let start = store.folded.start(started);
         let statement = store.statement(&store.sql.fold).bind(start).bind(CHUNK);
         let row = store.row("fold counters", statement).await?;
         let (now, last) = (Instant::now(), row.get("last"));
         store.folded.folded(last, now - started, start == 0, now);
         if row.get::<i64, _>("folded") < CHUNK {
-            break;
+            return Ok(());
         }
+        start = store.folded.start(now);
     }
-    if crate::upkeep::upkeep(store).await?.is_some() {
-        store.kick();
-    }
-    Ok(())
 }

@@ -108,13 +108,20 @@ fn later(store: &Arc<Store>, wait: Duration) {
     });
 }
 
-/// Does what there is to do. Answers when there is more, if that is soon.
+/// Does what there is to do for jobs with rules. Answers when there is more, if that is soon.
 pub(crate) async fn upkeep(store: &Store) -> Result<Option<Duration>> {
-    let due = store.row(
-        "look for what is to be done",
-        store.statement(&store.sql.upkeep),
-    );
-    let due = due.await?;
+    let due = look(store, i64::MAX).await?;
+    carry_out(store, &due).await
+}
+
+/// What there is to do: `counters`, whether some after this number are to be folded; and for jobs with rules.
+pub(crate) async fn look(store: &Store, counters: i64) -> Result<PgRow> {
+    let statement = store.statement(&store.sql.upkeep).bind(counters);
+    Ok(store.row("look for what is to be done", statement).await?)
+}
+
+/// Does that for jobs with rules. Answers when there is more, if that is soon.
+pub(crate) async fn carry_out(store: &Store, due: &PgRow) -> Result<Option<Duration>> {
     let is_due = |column: &str| due.get::<bool, _>(column);
     store.queues_are_limited(is_due("queues"));
     if is_due("todo") {

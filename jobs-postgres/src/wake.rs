@@ -26,8 +26,8 @@ const CAPACITY: usize = 256;
 /// The pause between two NOTIFYs.
 const COALESCE: Duration = Duration::from_millis(5);
 
-/// Workers look by themselves at least this often: what is due later needs no hint.
-const SOON: Duration = Duration::from_secs(2);
+/// Workers look by themselves at least this often for what falls due: what is due later needs no hint.
+const SOON: Duration = Duration::from_secs(4);
 
 /// A connection can die without a word; after so much silence it is asked.
 const SILENCE: Duration = Duration::from_secs(60);

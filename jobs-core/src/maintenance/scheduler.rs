@@ -19,7 +19,7 @@ use crate::lifecycle::RecurringChange;
 use crate::storage::{RecurringRequest, StorageHandle};
 
 /// How often to look although nothing is known to be due: what others make or change is noticed by it.
-const LOOK: Duration = Duration::from_secs(1);
+const LOOK: Duration = Duration::from_secs(2);
 
 /// How many are fired in one step.
 const BATCH: usize = 500;

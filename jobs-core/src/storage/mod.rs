@@ -319,7 +319,8 @@ pub trait Storage: Inspect + Any + Send + Sync + 'static {
     /// through this very storage is hinted at here without the database's help.
     fn wake(&self) -> broadcast::Receiver<Wake>;
 
-    /// Whether hints from other processes arrive here by themselves. Where not, workers poll for
-    /// cancellations too.
+    /// Whether hints from other processes arrive here by themselves, of what they store that falls due within
+    /// three seconds as well as of what is due. Workers then ask for the [next due time](Self::next_due) every
+    /// 2.5 seconds. Where hints do not arrive they ask after each poll, and poll for cancellations too.
     fn wakes_across_processes(&self) -> bool;
 }

@@ -9,8 +9,8 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
+use super::appetite::Appetite;
 use super::config::Config;
-use super::dispatcher::Appetite;
 use super::held::{Held, Taken};
 use super::ledger::Ledger;
 use super::running::Running;

@@ -8,10 +8,10 @@
 //! not in the ledger), a dead one's are rescued.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use tokio::sync::{Notify, broadcast};
+use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
@@ -38,54 +38,18 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// The longest pause between two tries to reach a storage that is away.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
-/// What runners tell the dispatcher, without waking it more than is useful.
-#[derive(Debug, Default)]
-pub(super) struct Appetite {
-    /// Woken when the dispatcher said it wants to know and little is left.
-    pub(super) notify: Notify,
-    /// There is more to be had, and nothing to put it in.
-    hungry: AtomicBool,
-    /// The queues were empty when last looked at: jobs that are stored now may come straight here.
-    pub(super) dry: AtomicBool,
-    /// There may be more to be had of a queue that had no room under its cap.
-    cap_hungry: AtomicBool,
-    /// "Little" is this many.
-    low_water: AtomicUsize,
-    /// Jobs that have ended since the start.
-    ended: AtomicU64,
-    /// How long they ran, all together, in nanoseconds: 584 years are enough.
-    ran: AtomicU64,
-}
+/// How long it is relied on what was said of the next due time, where hints come from other processes too: of what is stored
+/// meanwhile for a time before that a hint tells.
+const OUTLOOK: Duration = Duration::from_millis(2_500);
 
-impl Appetite {
-    /// A job ended after running for so long.
-    pub(super) fn job_ended(&self, ran: Duration) {
-        self.ran.fetch_add(ran.as_nanos() as u64, Ordering::Relaxed);
-        self.ended.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// A runner took a job, and so many are left.
-    pub(super) fn left(&self, jobs: usize) {
-        if jobs <= self.low_water.load(Ordering::Relaxed)
-            && self.hungry.swap(false, Ordering::AcqRel)
-        {
-            self.notify.notify_one();
-        }
-    }
-
-    /// A job has ended of a queue of which only some may run at once.
-    pub(super) fn cap_has_room(&self) {
-        if self.cap_hungry.swap(false, Ordering::AcqRel) {
-            self.notify.notify_one();
-        }
-    }
-
-    /// A slot became free.
-    pub(super) fn slot_free(&self) {
-        if self.hungry.swap(false, Ordering::AcqRel) {
-            self.notify.notify_one();
-        }
-    }
+/// What is known of jobs that are not due yet.
+#[derive(Debug)]
+struct Outlook {
+    asked: Instant,
+    /// When the first of them is due.
+    due: Option<Instant>,
+    /// How many jobs had ended by then: one that has ended since may be due again.
+    ended: u64,
 }
 
 /// The loop that claims.
@@ -99,8 +63,10 @@ pub(super) struct Dispatcher {
     capped: bool,
     /// When to look again although nobody gave a hint.
     look_at: Instant,
-    /// The next due time was asked for since the queues ran dry.
+    /// The next due time was asked for since the queues ran dry, or is known.
     asked: bool,
+    /// What was answered; none if there was news since.
+    outlook: Option<Outlook>,
     /// How far the turns of weighted queues have come.
     turn: usize,
     pause: Duration,
@@ -117,6 +83,7 @@ impl Dispatcher {
             capped: false,
             look_at: now,
             asked: false,
+            outlook: None,
             turn: 0,
             pause: Duration::ZERO,
         }
@@ -182,11 +149,26 @@ impl Dispatcher {
         }
         self.more = more || !Arc::ptr_eq(&queues, &self.crew.serving.now());
         self.pause = Duration::ZERO;
-        self.asked = false;
+        if got > 0 {
+            self.outlook = None;
+        }
+        let outlook = self.outlook.as_ref().filter(|known| self.holds(known));
+        self.asked = outlook.is_some();
         if !self.more {
             self.crew.appetite.dry.store(true, Ordering::Release);
-            self.look_at = Instant::now() + jittered(self.crew.config.poll_interval);
+            let poll = Instant::now() + jittered(self.crew.config.poll_interval);
+            let due = outlook.and_then(|known| known.due);
+            self.look_at = due.map_or(poll, |due| due.min(poll));
         }
+    }
+
+    /// Whether what was said is still to be relied on.
+    fn holds(&self, known: &Outlook) -> bool {
+        let now = Instant::now();
+        self.crew.storage.wakes_across_processes()
+            && now.duration_since(known.asked) < OUTLOOK
+            && known.due.is_none_or(|due| due > now)
+            && known.ended == self.crew.appetite.ended.load(Ordering::Relaxed)
     }
 
     /// How many jobs to ask for of the queues of each cap.
@@ -299,10 +281,16 @@ impl Dispatcher {
             self.release(stale, "held by a busy worker");
         } else if dry {
             self.asked = true;
+            let ended = self.crew.appetite.ended.load(Ordering::Relaxed);
+            // What is not recorded yet may be due again before anything that the storage knows of.
+            let settled = self.crew.settler.is_empty();
             let request = self.crew.claim_request_for_looking();
             // A failure costs nothing: the poll comes anyway.
-            if let Ok(Some(due)) = self.crew.storage.next_due(&request).await {
-                self.look_at = self.look_at.min(Instant::now() + due);
+            if let Ok(due) = self.crew.storage.next_due(&request).await {
+                let due = due.and_then(|due| Instant::now().checked_add(due));
+                self.look_at = due.map_or(self.look_at, |due| due.min(self.look_at));
+                let asked = now;
+                self.outlook = settled.then_some(Outlook { asked, due, ended });
             }
         }
     }
@@ -326,11 +314,16 @@ impl Dispatcher {
         let mut look_for_pauses = false;
         while let Some(hint) = next {
             match hint {
-                Wake::Jobs(queue) => self.more |= self.crew.serves(&queue),
+                Wake::Jobs(queue) if self.crew.serves(&queue) => self.news(),
+                Wake::Jobs(_) => {}
                 Wake::Cancelled(job) => self.crew.running.cancel(job, Cancelled::Revoked),
-                Wake::Queues => (self.more, look_for_pauses) = (true, true),
+                Wake::Queues => {
+                    self.news();
+                    look_for_pauses = true;
+                }
                 Wake::Everything => {
-                    (self.more, look_for_pauses) = (true, true);
+                    self.news();
+                    look_for_pauses = true;
                     self.crew.check_revoked.notify_one();
                 }
             }
@@ -349,9 +342,15 @@ impl Dispatcher {
         }
     }
 
+    /// There may be due jobs, or others may be due earlier than was known.
+    fn news(&mut self) {
+        self.more = true;
+        self.outlook = None;
+    }
+
     /// The worker was told something by its handle.
     async fn told(&mut self) {
-        self.more = true;
+        self.news();
         let queues = self.crew.serving.now();
         let held = &self.crew.held;
         let others = held.take_if(|taken| !queues.serves(&taken.job.queue));

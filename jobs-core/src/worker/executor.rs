@@ -169,8 +169,9 @@ impl Crew {
         };
         let outcome = after_cancellation(run.cancelled, outcome);
         let ran_for = run.started.elapsed();
-        self.appetite.job_ended(ran_for);
+        // In this order: who sees that it has ended, and nothing left to record, knows that it is recorded.
         self.settle(&run.job, claim, Some(ran_for), &policy, outcome);
+        self.appetite.job_ended(ran_for);
     }
 
     /// What holds for this job: its own options, else its kind's, else the worker's.

@@ -5,6 +5,7 @@
 //! *heartbeat* shows that the worker lives, and *revocation* notices what was taken away. They share a
 //! `Crew`, which is one incarnation: a worker that others took for dead starts over with a new one.
 
+mod appetite;
 mod builder;
 mod caps;
 mod config;

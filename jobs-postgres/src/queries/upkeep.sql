@@ -1,5 +1,6 @@
--- What there is to do for jobs with rules.
-select exists (select from jobs.todo) as todo, exists (select from jobs.batch_delta) as deltas,
+-- What there is to do: whether counters after $1 are to be folded, and what for jobs with rules.
+select exists (select from jobs.stat_delta where id > $1) as counters,
+       exists (select from jobs.todo) as todo, exists (select from jobs.batch_delta) as deltas,
        exists (select from jobs.expiry where expires_at <= clock_timestamp()) as expiries,
        exists (select from jobs.batch where cancelled_at < now() - interval '5 s' and finished_at is null) as cancelled,
        exists (select from jobs.batch where sealed_at is null and cancelled_at is null and created_at < now() - interval '1 hour') as unsealed,
