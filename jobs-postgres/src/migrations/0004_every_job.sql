@@ -252,10 +252,12 @@ declare
     v_kinds  text[];
     v_end    timestamptz;
 begin
-    select jobs.paused_among(p_queues, array_agg(c.name) filter (where c.scope = 'queue')),
-           array_agg(c.name) filter (where c.scope = 'kind'), min(c.ends_at)
+    select coalesce(array_agg(c.name) filter (where c.scope = 'queue'), '{}'), array_agg(c.name) filter (where c.scope = 'kind'), min(c.ends_at)
       into v_paused, v_kinds, v_end
       from jobs.control c where c.ends_at is null or c.ends_at > now();
+    if v_paused <> '{}' then
+        v_paused := jobs.paused_among(p_queues, v_paused);
+    end if;
     p_unknown_kinds := p_unknown_kinds || v_kinds;
     return (
         select extract(epoch from least(min(first.run_at), v_end) - clock_timestamp())

@@ -149,9 +149,11 @@ create or replace function jobs.verdict(condition smallint, side smallint) retur
                 else 2 end
 $fn$;
 
--- The queues that have a limit of their own.
-create or replace function jobs.limited_queues() returns text[] language sql stable as $fn$
-    select array(select substr(l.name, 7) from jobs.limit_def l where l.name >= 'queue:' and l.name < 'queue;')
+-- The queues that have a limit of their own. Every claim asks; a function in plain SQL would be planned each time.
+create or replace function jobs.limited_queues() returns text[] language plpgsql stable as $fn$
+begin
+    return array(select substr(l.name, 7) from jobs.limit_def l where l.name >= 'queue:' and l.name < 'queue;');
+end
 $fn$;
 
 -- The limits that a job counts against, in order; the limit of its queue comes first.

@@ -39,14 +39,18 @@ $fn$;
 -- for it all the same (or they would be nowhere), and `admit` lets them go on.
 create or replace function jobs.line_up(p_jobs uuid[]) returns void language plpgsql volatile
     set enable_seqscan = off set enable_bitmapscan = off set enable_mergejoin = off set enable_hashjoin = off set enable_nestloop = on as $fn$
+declare
+    v_jobs uuid[] := array(select x.id from unnest(p_jobs) x (id) order by x.id);
+    v_low  uuid := v_jobs[1];
+    v_high uuid := v_jobs[cardinality(v_jobs)];
 begin
     -- A job without rules of its own is marked, so that its end is looked at.
-    update jobs.job j set rules = '{}' where j.id = any (p_jobs) and j.rules is null;
+    update jobs.job j set rules = '{}' where j.id = any (v_jobs) and j.id between v_low and v_high and j.rules is null;
     insert into jobs.blocked (job_id, limit_name, key, priority, run_at, queue, ready)
     select j.id, coalesce(l.name, 'queue:' || j.queue), coalesce(l.key, ''), j.priority, j.run_at, j.queue, j.run_at <= clock_timestamp()
       from jobs.job j
       left join lateral (select name, key from jobs.limits_of(j.queue, j.rules) limit 1) l on true
-     where j.id = any (p_jobs)
+     where j.id = any (v_jobs) and j.id between v_low and v_high
         on conflict (job_id) do nothing;
 end
 $fn$;

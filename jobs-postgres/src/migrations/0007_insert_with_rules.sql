@@ -309,6 +309,22 @@ exception when sqlstate 'JB001' then
 end
 $fn$;
 
+-- The same in a transaction of its own. One plan serves all: to make one for each call takes longer than to carry it out. It locks
+-- the partitions of all days, if only for a moment.
+create or replace function jobs.insert_with_rules_alone(
+    p_ids uuid[], p_kinds text[], p_queues text[], p_priorities int2[], p_args text[], p_options text[], p_due_at timestamptz[],
+    p_due_in float8[], p_rules text[], p_batch uuid, p_name text, p_parent uuid, p_keep_for text, p_sealed boolean,
+    out ids uuid[], out existing boolean[], out problem text, out about uuid, out detail text,
+    out queues text[], out priorities int2[], out now timestamptz, out below boolean)
+language plpgsql volatile set plan_cache_mode = force_generic_plan as $fn$
+begin
+    select i.ids, i.existing, i.problem, i.about, i.detail, i.queues, i.priorities, i.now, i.below
+      into ids, existing, problem, about, detail, queues, priorities, now, below
+      from jobs.insert_with_rules(p_ids, p_kinds, p_queues, p_priorities, p_args, p_options, p_due_at, p_due_in, p_rules, p_batch, p_name,
+                                  p_parent, p_keep_for, p_sealed) i;
+end
+$fn$;
+
 -- The same in a caller's transaction: its plans are made for these very values, and so lock the partitions of these jobs
 -- only. Others are told when that transaction commits.
 create or replace function jobs.insert_with_rules_within(

@@ -100,7 +100,8 @@ begin
     v_jobs := array(
         select j.id from jobs.job j
          where j.id = any (v_jobs) and j.state = 0 and not exists (select from jobs.blocked b where b.job_id = j.id) order by j.id);
-    update jobs.job j set run_at = greatest(j.run_at, clock_timestamp()) where j.id = any (v_jobs);
+    update jobs.job j set run_at = greatest(j.run_at, clock_timestamp())
+     where j.id = any (v_jobs) and j.id between v_jobs[1] and v_jobs[cardinality(v_jobs)];
     select p.queues, p.priorities into queues, priorities from jobs.place(v_jobs) p;
 end
 $fn$;
@@ -286,9 +287,11 @@ begin
         -- Until here those who were let in stand in their line: nobody asks for that who is in a line of the same limit.
         if v_in <> '{}' then
             v_now := clock_timestamp();
+            v_in := array(select x.id from unnest(v_in) x (id) order by x.id);
             delete from jobs.blocked b where b.job_id = any (v_in);
             with moved as (
-                update jobs.job x set run_at = greatest(x.run_at, v_now) where x.id = any (v_in)
+                update jobs.job x set run_at = greatest(x.run_at, v_now)
+                 where x.id = any (v_in) and x.id between v_in[1] and v_in[cardinality(v_in)]
              returning x.queue, x.priority, x.run_at, x.id, x.run, x.kind
             ), placed as (
                 insert into jobs.ticket as t (queue, priority, run_at, job_id, run, kind)
