@@ -162,7 +162,7 @@ declare
     v_paused text[];
     v_kinds  text[];
     v_first  record;
-    v_full   boolean;
+    v_full   text[];                    -- keys of which all is held: most of those in whose lines many wait
     v_turn   int;
     v_room   float8;
     v_in     uuid[] := '{}';
@@ -211,6 +211,11 @@ begin
         v_from := l.cursor;
         v_most := case when l.kind = 4 then l.burst else l.max end;
         v_keys := 0;
+        v_full := '{}';
+        if l.kind = 1 and l.excess = 0 then
+            v_full := array(
+                select p.key from jobs.permit p where p.limit_name = l.name and not p.ended group by p.key having sum(p.weight) >= l.max);
+        end if;
         -- Keys in turn: from where the last time stopped, then from the beginning.
         v_round := 0;
         v_key := v_from;
@@ -232,6 +237,7 @@ begin
                 exit keys when not found;
             end if;
             v_keys := v_keys + 1;
+            continue keys when v_key = any (v_full);
             if l.kind = 3 then
                 delete from jobs.permit p
                  where p.limit_name = l.name and p.key = v_key and p.ended and p.started_at < clock_timestamp() - make_interval(secs => l.per);
