@@ -1,9 +1,11 @@
 //! Metadata and what is inherited of it; jobs that expire.
 
+use std::time::Duration;
+
 use jobs::prelude::*;
 use jobs::{JobEntry, JobError, State};
 
-use crate::setup::{Place, on_each};
+use crate::setup::{Effects, PATIENCE, Place, on_each, until};
 
 #[job]
 async fn grandchild(ctx: JobContext) -> Option<String> {
@@ -30,8 +32,23 @@ fn parent(ctx: JobContext) -> Result<JobId, JobError> {
 #[job(expires_in = "1h")]
 async fn fresh() {}
 
+/// Fails as it is told, or wants to be asked again later.
+#[job(retries = 0)]
+async fn perishable(how: String, effects: Data<Effects>, ctx: JobContext) -> Result<(), JobError> {
+    let before = effects.of_job("start", ctx.id()).len();
+    effects.write("start", &ctx);
+    match &*how {
+        "snoozes" if before == 0 => Err(JobError::snooze(SOON))?,
+        "fails" if before == 0 => Err("the first time")?,
+        _ => Ok(()),
+    }
+}
+
+/// When what is not to be kept for long expires.
+const SOON: Duration = Duration::from_millis(700);
+
 fn all() -> Vec<&'static JobEntry> {
-    jobs![grandchild, child, parent, fresh]
+    jobs![grandchild, child, parent, fresh, perishable]
 }
 
 on_each!(what_is_inherited_is_passed_on: memory, sqlite, postgres);
@@ -131,5 +148,35 @@ async fn what_is_not_started_in_time_expires(place: &Place) {
         record.reason.as_deref(),
         Some("was not started within 1 ms")
     );
+    worker.stop().await;
+}
+
+on_each!(what_was_started_or_requeued_does_not_expire: memory, sqlite, postgres);
+
+/// It was started in time, and comes again when the time is over; or an operator wants it all the same.
+async fn what_was_started_or_requeued_does_not_expire(place: &Place) {
+    let client = &place.client;
+    let stored = async |how: &str| {
+        let job = perishable.enqueue(how).expires_in(SOON);
+        job.on(client).await.unwrap()
+    };
+    let expired = stored("is late").await;
+    let look = async || {
+        place.storage.tick().await.unwrap();
+        expired.state().await.unwrap()
+    };
+    until("it expires", PATIENCE, look, |state| {
+        *state == State::Deleted
+    })
+    .await;
+    let worker = place.worker(all()).start().await.unwrap();
+    let [snoozed, failed] = [stored("snoozes").await, stored("fails").await];
+    place.until_state(failed.id(), State::Failed).await;
+    assert_eq!(snoozed.wait().await.unwrap().state, State::Succeeded);
+    for requeued in [expired, failed] {
+        client.requeue(requeued.id()).by("ada").await.unwrap();
+        let record = requeued.wait().await.unwrap();
+        assert_eq!(record.state, State::Succeeded, "{record:?}");
+    }
     worker.stop().await;
 }

@@ -12,9 +12,9 @@ use super::crew::Crew;
 use super::executor::released;
 use super::held::Taken;
 use crate::error::Result;
-use crate::job::{AttemptOutcome, ErrorReport, Input, JobRecord, State};
+use crate::job::{AttemptOutcome, ErrorReport, Input, JobId, JobRecord, State};
 use crate::lifecycle::{Advice, Failure, Outcome, in_words};
-use crate::storage::{ClaimedJob, Start};
+use crate::storage::{ClaimedJob, Start, Verb};
 
 /// How long to wait before another try to reach a storage that is away, at first and at last.
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
@@ -26,18 +26,12 @@ type NotReady = Box<Outcome>;
 impl Crew {
     /// Makes a job ready to be started, or says what becomes of it instead.
     pub(super) async fn make_ready(&self, taken: &mut Taken) -> Result<(), NotReady> {
-        self.check_expiry(&taken.job)?;
+        self.check_expiry(&taken.job).await?;
         let Some(rules) = taken.job.rules.as_deref() else {
             return Ok(());
         };
         if let Some(input) = rules.input.clone() {
-            let mut patience = Patience::new();
-            let parent = loop {
-                let answer = self.storage.inspect().job(input.parent).await;
-                if let Some(parent) = patience.or_wait(self, answer).await? {
-                    break parent;
-                }
-            };
+            let parent = self.look_up(input.parent).await?;
             taken.job.args = filled_in(&taken.job.args, &input, parent)?;
         }
         if rules_limit_starts(&taken.job) {
@@ -46,9 +40,8 @@ impl Crew {
         Ok(())
     }
 
-    /// By the storage's clock, and the id's, which is the storage's too. A job that was started once is
-    /// left alone, whatever became of that.
-    fn check_expiry(&self, job: &ClaimedJob) -> Result<(), NotReady> {
+    /// By the storage's clock, and the id's, which is the storage's too.
+    async fn check_expiry(&self, job: &ClaimedJob) -> Result<(), NotReady> {
         let Some(time) = job.rules.as_ref().and_then(|rules| rules.expires_in) else {
             return Ok(());
         };
@@ -56,8 +49,40 @@ impl Crew {
         if job.attempt > 0 || job.lost > 0 || age.to_std().is_ok_and(|age| age < time) {
             return Ok(());
         }
+        // At its first run nothing can have become of it before.
+        if job.run > 0 && self.expires_no_more(job.id).await? {
+            return Ok(());
+        }
         let reason = format!("was not started within {}", in_words(time));
         Err(Outcome::Expired { reason }.into())
+    }
+
+    /// Whether a job was started before, whatever became of that, or was final and has been requeued. A claim does
+    /// not tell: a snooze uses no attempt, and whoever is requeued has used none.
+    async fn expires_no_more(&self, id: JobId) -> Result<bool, NotReady> {
+        let job = self.look_up(id).await?;
+        if job.is_some_and(|job| job.started_at.is_some()) {
+            return Ok(true);
+        }
+        let mut patience = Patience::new();
+        let events = loop {
+            let answer = self.storage.inspect().events(id).await;
+            if let Some(events) = patience.or_wait(self, answer).await? {
+                break events;
+            }
+        };
+        let requeue = Verb::Requeue.as_str();
+        Ok(events.iter().any(|event| event.verb == requeue))
+    }
+
+    async fn look_up(&self, id: JobId) -> Result<Option<JobRecord>, NotReady> {
+        let mut patience = Patience::new();
+        loop {
+            let answer = self.storage.inspect().job(id).await;
+            if let Some(job) = patience.or_wait(self, answer).await? {
+                return Ok(job);
+            }
+        }
     }
 
     async fn count_start(&self, taken: &Taken) -> Result<(), NotReady> {
@@ -165,7 +190,7 @@ mod tests {
     use super::*;
     use crate::client::Client;
     use crate::handler::JobEntry;
-    use crate::job::{JobDefaults, JobId, LimitRule, NewJob};
+    use crate::job::{JobDefaults, LimitRule, NewJob};
     use crate::storage::MemoryStorage;
     use crate::testing::{Fault, FaultyStorage, Method};
     use crate::worker::Worker;
