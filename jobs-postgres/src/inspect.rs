@@ -28,6 +28,11 @@ pub(crate) async fn jobs(store: &Store, filter: &JobFilter) -> Result<JobPage> {
     let (kind, queue, tag) = (&filter.kind, &filter.queue, &filter.tag);
     let sql = &store.sql;
     let statement = match filter.state {
+        // Whoever waits for others is Awaiting.
+        Some(state) if filter.waits_for.is_some() && state != State::Awaiting => {
+            return Ok(JobPage::default());
+        }
+        _ if filter.waits_for.is_some() => store.statement(&sql.job_page_children),
         Some(State::Scheduled) => store.statement(&sql.job_page_ticket).bind(true),
         Some(State::Enqueued) => store.statement(&sql.job_page_ticket).bind(false),
         Some(State::Processing) => store.statement(&sql.job_page_claim),
@@ -43,6 +48,11 @@ pub(crate) async fn jobs(store: &Store, filter: &JobFilter) -> Result<JobPage> {
         .bind(before)
         .bind(size as i64 + 1)
         .bind(filter.batch.map(|batch| batch.as_uuid()));
+    let statement = match filter.waits_for {
+        Some(ParentId::Job(job)) => statement.bind(job.as_uuid()),
+        Some(ParentId::Batch(batch)) => statement.bind(batch.as_uuid()),
+        None => statement,
+    };
     let rows = store.rows("list jobs", statement).await?;
     let jobs: Vec<_> = rows.iter().take(size).map(record).collect::<Result<_>>()?;
     let next = jobs.last().map(|job| job.id).filter(|_| rows.len() > size);

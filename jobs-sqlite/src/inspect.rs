@@ -53,6 +53,9 @@ impl SqliteStorage {
         let queries = &self.0.queries;
         let size = filter.page_size();
         let (statement, stored) = match filter.state {
+            state if filter.waits_for.is_some() => {
+                (&queries.inspect_children, state.map(State::as_str))
+            }
             state if filter.batch.is_some() => (&queries.inspect_batch, state.map(State::as_str)),
             Some(State::Enqueued) => (&queries.inspect_waiting, Some("enqueued")),
             Some(State::Scheduled) => (&queries.inspect_waiting, Some("scheduled")),
@@ -73,7 +76,8 @@ impl SqliteStorage {
             // One more than asked for tells whether there is a next page.
             .bind(size as i64 + 1)
             .bind(clock::now())
-            .bind(filter.batch.map(|batch| batch.as_uuid()));
+            .bind(filter.batch.map(|batch| batch.as_uuid()))
+            .bind(filter.waits_for.map(rules::uuid_of));
         let rows = query.fetch_all(self.pool()).await?;
         let ids: Vec<Uuid> = rows
             .iter()

@@ -140,6 +140,7 @@ queries! {
     inspect_awaited
     inspect_awaiting
     inspect_batch
+    inspect_children
     inspect_control_events
     inspect_counts
     inspect_ended_badly

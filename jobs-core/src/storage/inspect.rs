@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::{BatchRecord, ControlEvent, Controls, LimitRecord, Pause, WorkerInfo};
 use crate::error::Result;
 use crate::job::{
-    AttemptRecord, BatchId, EventRecord, JobId, JobRecord, Parent, RecurringRecord, State,
+    AttemptRecord, BatchId, EventRecord, JobId, JobRecord, Parent, ParentId, RecurringRecord, State,
 };
 
 /// What people want to know of a storage. Nothing here is on the way of a job; nothing here may slow
@@ -80,6 +80,8 @@ pub struct JobFilter {
     pub tag: Option<String>,
     /// Only members of this batch (not of batches in it).
     pub batch: Option<BatchId>,
+    /// Only those that are Awaiting and wait for this job or batch: what would go on if it ended as they want it.
+    pub waits_for: Option<ParentId>,
     /// Only older than this job: where the last page ended.
     pub before: Option<JobId>,
     /// How many at most. Defaults to 50; 0 means 50; at most 1,000.

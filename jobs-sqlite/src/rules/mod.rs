@@ -45,7 +45,7 @@ const MOST_KEYS: i64 = 1_000;
 pub(crate) use alarm::{alarm, ripen};
 pub(crate) use batch::record;
 pub(crate) use limit::{choose, list};
-pub(crate) use parents::awaited;
+pub(crate) use parents::{awaited, uuid_of};
 pub(crate) use store::{needs_room, store};
 pub(crate) use unique::holders;
 pub(crate) use whole::whole;

@@ -22,7 +22,7 @@ pub(super) fn condition(text: &str) -> fault::Result<Condition> {
         .ok_or_else(|| Fault::Unreadable(format!("{text:?} is not a condition")))
 }
 
-pub(super) fn uuid_of(parent: ParentId) -> Uuid {
+pub(crate) fn uuid_of(parent: ParentId) -> Uuid {
     match parent {
         ParentId::Job(job) => job.as_uuid(),
         ParentId::Batch(batch) => batch.as_uuid(),

@@ -77,7 +77,8 @@ impl Tables {
         let end = before.map_or(Bound::Unbounded, Bound::Excluded);
         let jobs = self.jobs.range((Bound::Unbounded, end)).rev();
         for (seen, (&id, job)) in jobs.enumerate() {
-            if job.matches(filter, now) {
+            let waits = |parent| self.dependencies.waits(id, parent);
+            if job.matches(filter, now) && filter.waits_for.is_none_or(waits) {
                 found.extend(self.record(id, now));
             }
             if found.len() == most || seen + 1 == GLANCE {

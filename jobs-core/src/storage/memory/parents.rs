@@ -39,6 +39,11 @@ impl Dependencies {
         children.map(|(&child, &on)| (child, on)).collect()
     }
 
+    pub(super) fn waits(&self, child: JobId, parent: ParentId) -> bool {
+        let children = self.children.get(&parent);
+        children.is_some_and(|children| children.contains_key(&child))
+    }
+
     fn add(&mut self, child: JobId, parent: Parent) {
         let children = self.children.entry(parent.of).or_default();
         children.insert(child, parent.on);

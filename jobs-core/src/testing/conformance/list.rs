@@ -254,6 +254,7 @@ macro_rules! __conformance_list {
                 a_whole_graph_runs_in_order
                 a_due_time_counts_from_the_insert
                 who_waits_is_counted_and_listed
+                those_that_a_parent_blocks_are_listed
                 what_is_deleted_at_once_is_counted
                 a_ready_child_wakes
             }

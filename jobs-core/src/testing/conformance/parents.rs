@@ -6,11 +6,11 @@ use std::time::Duration;
 use chrono::TimeDelta;
 
 use super::stage::{
-    Hand, LATER, after, becomes, close, fail, job, order, record, rules, state, store, store_one,
-    store_this, succeed,
+    Hand, LATER, after, after_batch, becomes, close, eventually, fail, job, members, order, record,
+    rules, state, store, store_batch, store_one, store_this, succeed,
 };
-use crate::job::{Condition, Due, Input, JobId, NewJob, Parent, ParentId, Rules, State};
-use crate::storage::{JobFilter, StorageHandle, Verb, Wake};
+use crate::job::{BatchId, Condition, Due, Input, JobId, NewJob, Parent, ParentId, Rules, State};
+use crate::storage::{JobFilter, NewBatch, StorageHandle, Verb, Wake};
 
 const CONDITIONS: [Condition; 4] = [
     Condition::Success,
@@ -258,6 +258,115 @@ pub async fn who_waits_is_counted_and_listed(storage: StorageHandle) {
     assert_eq!(left, awaited[..1]);
     assert_eq!(storage.awaited(JobId::new()).await.expect("awaited"), []);
     assert_eq!(storage.awaited(parents[0]).await.expect("awaited"), []);
+}
+
+/// Those that wait for a job or a batch are listed, by pages and with other restrictions, as long as they wait for it.
+pub async fn those_that_a_parent_blocks_are_listed(storage: StorageHandle) {
+    let hand = Hand::hire(&storage).await;
+    let [parent, other] = [
+        store_one(&storage, "p").await,
+        store_one(&storage, "q").await,
+    ];
+    let children = CONDITIONS.map(|on| after("c", &[(parent, on), (other, Condition::Any)]));
+    let alone = after("d", &[(other, Condition::Any)]);
+    store(&storage, &[children.to_vec(), vec![alone]].concat()).await;
+    let blocked = async |filter: JobFilter| {
+        let page = storage.jobs(&filter).await.expect("jobs");
+        let ids = page.jobs.iter().map(|job| job.id).collect::<Vec<_>>();
+        (ids, page.next)
+    };
+    let by = |parent: ParentId| JobFilter {
+        waits_for: Some(parent),
+        ..JobFilter::default()
+    };
+    let by_parent = || by(ParentId::Job(parent));
+    let [success, failure, deletion, any] = children.map(|child| child.id);
+    let (first, next) = blocked(JobFilter {
+        limit: 3,
+        ..by_parent()
+    })
+    .await;
+    assert_eq!(first, [any, deletion, failure], "newest first");
+    let (rest, end) = blocked(JobFilter {
+        limit: 3,
+        before: next,
+        ..by_parent()
+    })
+    .await;
+    assert_eq!((rest, end), (vec![success], None));
+    assert_eq!(blocked(by(ParentId::Job(other))).await.0.len(), 5);
+    for (restricted, n) in [
+        (
+            JobFilter {
+                queue: Some("c".into()),
+                ..by(ParentId::Job(other))
+            },
+            4,
+        ),
+        (
+            JobFilter {
+                kind: Some("nobody".into()),
+                ..by_parent()
+            },
+            0,
+        ),
+        (
+            JobFilter {
+                tag: Some("none".into()),
+                ..by_parent()
+            },
+            0,
+        ),
+        (
+            JobFilter {
+                batch: Some(BatchId::new()),
+                ..by_parent()
+            },
+            0,
+        ),
+        (
+            JobFilter {
+                state: Some(State::Awaiting),
+                ..by_parent()
+            },
+            4,
+        ),
+        (
+            JobFilter {
+                state: Some(State::Enqueued),
+                ..by_parent()
+            },
+            0,
+        ),
+        (by(ParentId::Job(JobId::new())), 0),
+        (by(ParentId::Batch(BatchId::new())), 0),
+    ] {
+        assert_eq!(
+            blocked(restricted.clone()).await.0.len(),
+            n,
+            "{restricted:?}"
+        );
+    }
+    // Failed, it blocks only those that need its success.
+    end_it(&hand, parent, "p", State::Failed).await;
+    becomes(&storage, deletion, State::Deleted).await;
+    eventually("the others do not wait for it", async || {
+        (blocked(by_parent()).await.0 == [success]).then_some(())
+    })
+    .await;
+    order(&storage, Verb::Requeue, parent).await;
+    end_it(&hand, parent, "p", State::Succeeded).await;
+    eventually("nobody waits for it", async || {
+        blocked(by_parent()).await.0.is_empty().then_some(())
+    })
+    .await;
+    assert_eq!(blocked(by(ParentId::Job(other))).await.0.len(), 4);
+    let batch = BatchId::new();
+    let callback = after_batch("then", batch, Condition::Success);
+    let jobs = [members("a", batch, 1), vec![callback.clone()]].concat();
+    store_batch(&storage, &NewBatch::new(batch), &jobs).await;
+    let by_batch = blocked(by(ParentId::Batch(batch))).await.0;
+    assert_eq!(by_batch, [callback.id]);
 }
 
 /// A job that is Deleted as soon as it is stored is counted as such, and so are its own children.
