@@ -81,6 +81,39 @@ pub async fn the_excess_may_be_deleted(storage: StorageHandle) {
     assert_eq!(stats.iter().map(|stat| stat.deleted).sum::<u64>(), 1);
 }
 
+/// The same holds for what exceeds a rate, of whatever sort.
+pub async fn the_excess_of_a_rate_may_go_too(storage: StorageHandle) {
+    let hand = Hand::hire(&storage).await;
+    let (max, per, burst) = (1, LATER * 100_000, 1);
+    let bounds = [
+        Bound::FixedWindow { max, per },
+        Bound::SlidingWindow { max, per },
+        Bound::TokenBucket { max, per, burst },
+    ];
+    for (n, bound) in bounds.into_iter().enumerate() {
+        for (excess, goes) in [
+            (Excess::Reschedule(LATER), State::Scheduled),
+            (Excess::Delete, State::Deleted),
+        ] {
+            let name = format!("{n}-{goes}").to_lowercase();
+            let rule = LimitRule {
+                name: name.clone().into(),
+                bound,
+                excess,
+            };
+            store_this(&storage, limited(&name, &rule, "")).await;
+            let run = hand.gets(&name, 1).await.remove(0);
+            hand.end(&run, succeed()).await;
+            let late = store_this(&storage, limited(&name, &rule, "")).await;
+            let found = becomes(&storage, late, goes).await;
+            let reason = found.reason.expect("a reason");
+            let wanted = format!("Limit {name} is reached");
+            assert!(reason.starts_with(&wanted), "{bound:?}: {reason}");
+            assert_eq!(found.attempt, 0);
+        }
+    }
+}
+
 /// Raised, a limit lets more in at once; lowered, it holds from the next on; what was set comes before
 /// what is declared, until it is taken back.
 pub async fn a_limit_can_be_set(storage: StorageHandle) {

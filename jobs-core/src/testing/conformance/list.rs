@@ -303,6 +303,7 @@ macro_rules! __conformance_list {
             }
             recurring_year {
                 a_year_of_schedules_fires_what_they_say
+                an_hour_of_seconds_fires_each_once
             }
             unique {
                 a_key_is_held_by_one
@@ -396,6 +397,7 @@ macro_rules! __conformance_list {
             excess {
                 the_excess_may_be_rescheduled
                 the_excess_may_be_deleted
+                the_excess_of_a_rate_may_go_too
                 a_limit_can_be_set
                 the_last_declaration_holds
                 a_limit_may_be_set_before_it_is_declared
@@ -452,6 +454,7 @@ macro_rules! __conformance_list {
             }
             turns {
                 turns_come_in_order
+                keys_are_served_in_turn
                 a_job_for_later_uses_nothing
                 verbs_apply_to_who_waits
                 a_job_that_loses_its_ticket_makes_room

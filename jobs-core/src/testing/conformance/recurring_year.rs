@@ -26,7 +26,7 @@ const SCHEDULES: [(&str, &str); 10] = [
 ];
 
 /// How many schedulers there are, none of which knows of the others.
-const SCHEDULERS: usize = 4;
+const SCHEDULERS: usize = 20;
 
 /// Over a year, whose days pass in uneven steps (often the schedulers are late, by up to some days), many
 /// schedulers at once, some of which die before they are done or ask twice, make one run of each occurrence.
@@ -52,22 +52,11 @@ pub async fn a_year_of_schedules_fires_what_they_say(storage: StorageHandle) {
         let made = RecurringChange::create(&id, spec, by).expect("a schedule");
         assert_eq!(change(&storage, made).await, Changed::Done);
     }
-    let mut luck = fastrand::Rng::with_seed(2026);
-    let mut now = start;
-    while now < end {
-        let step = match luck.u8(..4) {
-            0 => TimeDelta::minutes(luck.i64(1..180)),
-            _ => TimeDelta::hours(luck.i64(12..240)),
-        };
-        now = (now + step).min(end);
-        let looks = (0..SCHEDULERS).map(|_| {
-            let (storage, luck) = (storage.clone(), luck.fork());
-            async move { look(&storage, now, luck).await }
-        });
-        at_once(looks).await;
-        // All may have stepped back before each other, or have died: then the next look does it.
-        while look(&storage, now, fastrand::Rng::with_seed(0)).await > 0 {}
-    }
+    pass(&storage, start, end, |luck| match luck.u8(..4) {
+        0 => TimeDelta::minutes(luck.i64(1..180)),
+        _ => TimeDelta::hours(luck.i64(12..240)),
+    })
+    .await;
     let runs = runs(&storage).await;
     for (id, wanted) in &wanted {
         let runs = runs.get(id).map_or(&[][..], |runs| runs);
@@ -75,6 +64,50 @@ pub async fn a_year_of_schedules_fires_what_they_say(storage: StorageHandle) {
         assert_eq!(runs, wanted, "{schedule} in {zone}");
     }
     assert_eq!(runs.len(), wanted.len());
+}
+
+/// The same over an hour of a schedule for each second, of which some tens are found due at a time.
+pub async fn an_hour_of_seconds_fires_each_once(storage: StorageHandle) {
+    let end = storage.now() - TimeDelta::minutes(1);
+    let start = end - TimeDelta::hours(1);
+    let mut spec = RecurringSpec::new(job("recurs"), Timing::new("* * * * * *"));
+    (spec.misfire.misfire, spec.misfire.cap) = (Misfire::All, 1_000);
+    let by = Deed {
+        at: start,
+        ..ada(&storage)
+    };
+    let made = RecurringChange::create("tick", spec, by).expect("a schedule");
+    assert_eq!(change(&storage, made).await, Changed::Done);
+    pass(&storage, start, end, |luck| {
+        TimeDelta::seconds(luck.i64(1..90))
+    })
+    .await;
+    let runs = runs(&storage).await.remove("tick").expect("it ran");
+    assert_eq!(runs.len(), 3_600);
+    for (second, at) in runs.iter().enumerate() {
+        assert_eq!(at.timestamp(), start.timestamp() + 1 + second as i64);
+    }
+}
+
+/// Lets the time pass for many schedulers, in such steps.
+async fn pass(
+    storage: &StorageHandle,
+    start: DateTime<Utc>,
+    end: DateTime<Utc>,
+    step: impl Fn(&mut fastrand::Rng) -> TimeDelta,
+) {
+    let mut luck = fastrand::Rng::with_seed(2026);
+    let mut now = start;
+    while now < end {
+        now = (now + step(&mut luck)).min(end);
+        let looks = (0..SCHEDULERS).map(|_| {
+            let (storage, luck) = (storage.clone(), luck.fork());
+            async move { look(&storage, now, luck).await }
+        });
+        at_once(looks).await;
+        // All may have stepped back before each other, or have died: then the next look does it.
+        while look(storage, now, fastrand::Rng::with_seed(0)).await > 0 {}
+    }
 }
 
 /// One look of a scheduler in whose eyes it is `now`; answers how much it found due.

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::control::{kind, pause, queues, resume};
 use super::stage::{
-    Hand, LATER, after, at_most, becomes, jobs, limited, order, record, rules, state, store,
-    store_one, succeed,
+    Hand, LATER, after, at_most, becomes, eventually, jobs, limited, order, record, rules, state,
+    store, store_one, succeed,
 };
 
 use super::limits::some;
@@ -25,6 +25,31 @@ pub async fn turns_come_in_order(storage: StorageHandle) {
         hand.end(&run, succeed()).await;
         run = hand.gets("a", 1).await.remove(0);
         assert_eq!(run.id, batch[wanted].id);
+    }
+}
+
+/// Keys have their turns, also where only one job runs at a time: one for which very many wait, all of them stored
+/// before the others, does not keep those out.
+pub async fn keys_are_served_in_turn(storage: StorageHandle) {
+    let hand = Hand::hire(&storage).await;
+    let waiting = [("many", 40), ("few", 3), ("some", 3)];
+    for (key, n) in waiting {
+        store(&storage, &some("a", 1, key, n)).await;
+    }
+    let mut served = Vec::new();
+    while served.len() < 12 {
+        let run = eventually("one is let in", async || {
+            storage.tick().await.expect("tick");
+            hand.ask(&[("a", 1)], 1).await.pop()
+        })
+        .await;
+        let limits = run.rules.clone().expect("rules").limits;
+        served.push(limits[0].key.clone());
+        hand.end(&run, succeed()).await;
+    }
+    for key in ["few", "some"] {
+        let turns = served.iter().filter(|served| *served == key).count();
+        assert_eq!(turns, 3, "{key} had to wait: {served:?}");
     }
 }
 
