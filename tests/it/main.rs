@@ -45,6 +45,8 @@ mod recurring;
 #[cfg(all(feature = "postgres", feature = "sqlite"))]
 mod running;
 #[cfg(all(feature = "postgres", feature = "sqlite"))]
+mod schedules;
+#[cfg(all(feature = "postgres", feature = "sqlite"))]
 mod setup;
 #[cfg(all(feature = "postgres", feature = "sqlite"))]
 mod stopping;

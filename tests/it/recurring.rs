@@ -323,7 +323,8 @@ async fn what_makes_no_sense_is_refused(place: &Place) {
         "0..=23",
     )
     .await;
-    refused(recurring("a").create("0 0 31 2 *", noop.enqueue()), "").await;
+    let never = recurring("a").create("0 0 31 2 *", noop.enqueue());
+    refused(never, "February has at most 29 days").await;
     refused(recurring("a").create("0 0 13 * 5", noop.enqueue()), "days").await;
     let berlin = recurring("a").create("@daily", noop.enqueue());
     refused(berlin.tz("Berlin"), "Europe/Berlin").await;
