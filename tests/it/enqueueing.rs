@@ -2,11 +2,19 @@
 
 use std::time::Duration;
 
-use jobs::State;
 use jobs::inspect::JobFilter;
+use jobs::{State, job, jobs};
 
 use crate::kinds::{noop, note};
 use crate::setup::{Place, on_each};
+
+/// Answers what it was given.
+#[job(name = "e2e.echo")]
+async fn echo(numbers: (i64, u64, i128), decimals: Vec<f64>, text: String) -> Answer {
+    (numbers, decimals, text)
+}
+
+type Answer = ((i64, u64, i128), Vec<f64>, String);
 
 on_each!(what_was_declared_and_given_is_stored: memory, sqlite, postgres);
 
@@ -139,5 +147,35 @@ async fn a_delayed_job_waits_for_its_time(place: &Place) {
     let record = later.wait().await.unwrap();
     let waited = record.started_at.unwrap() - record.created_at;
     assert!(waited >= chrono::TimeDelta::milliseconds(1_490), "{waited}");
+    worker.stop().await;
+}
+
+on_each!(arguments_are_what_they_were_or_refused: memory, sqlite, postgres);
+
+/// To the last bit, all the way to the handler and back; or an error that names the argument, and nothing is stored.
+async fn arguments_are_what_they_were_or_refused(place: &Place) {
+    let numbers = (i64::MIN, u64::MAX, i128::MAX);
+    let decimals = vec![0.1 + 0.2, 5e-324, -0.0, 1e300, f64::MAX, 1.0];
+    let text = "ß 🦀 \u{7f} \u{2028} \" \\ '";
+    let refused = async |argument: &str, why: &str, decimals: Vec<f64>, text: String| {
+        let job = echo.enqueue(numbers, decimals, text);
+        let error = job.on(&place.client).await.unwrap_err().to_string();
+        assert!(error.contains(argument) && error.contains(why), "{error}");
+    };
+    refused("decimals[1]", "NaN", vec![0.0, f64::NAN], text.into()).await;
+    refused("decimals[0]", "inf", vec![f64::INFINITY], text.into()).await;
+    refused("decimals[0]", "inf", vec![f64::NEG_INFINITY], text.into()).await;
+    refused("text", "NUL", Vec::new(), "a\0b".into()).await;
+    refused("`text`", "too large", Vec::new(), "x".repeat(1 << 20)).await;
+    let counts = place.storage.inspect().counts().await.unwrap();
+    assert_eq!(counts.unfinished(), 0);
+    let worker = place.worker(jobs![echo]).start().await.unwrap();
+    for text in [text.to_owned(), "é".repeat(500_000)] {
+        let job = echo.enqueue(numbers, decimals.clone(), text.clone());
+        let answer = job.on(&place.client).await.unwrap().result().await.unwrap();
+        let bits = |all: &[f64]| all.iter().map(|it| it.to_bits()).collect::<Vec<_>>();
+        assert_eq!((answer.0, bits(&answer.1)), (numbers, bits(&decimals)));
+        assert!(answer.2 == text, "the text has changed");
+    }
     worker.stop().await;
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use jobs::inspect::JobFilter;
 use jobs::prelude::*;
 use jobs::{JobEntry, JobError, State};
 
@@ -29,6 +30,29 @@ fn parent(ctx: JobContext) -> Result<JobId, JobError> {
     Ok(handle.block_on(french.into_future())?.id())
 }
 
+/// Enqueues by every door there is, and answers what has come of it.
+#[job]
+async fn by_all_doors() -> Result<Vec<JobId>, JobError> {
+    let mut all = grandchild.enqueue_many([(), ()]).await?.ids().to_vec();
+    all.push(told.enqueue(None).then(&told).await?.id());
+    let batch = Batch::new()
+        .add(grandchild.enqueue())
+        .on_success(grandchild.enqueue())
+        .await?;
+    let members = batch.members(&JobFilter::default()).await?.jobs;
+    all.extend(members.iter().map(|job| job.id));
+    let flow = Flow::new().node("one", grandchild.enqueue()).await?;
+    all.push(flow.node::<Option<String>>("one").await?.id());
+    Ok(all)
+}
+
+/// As its parent, if that knew of a tenant.
+#[job]
+async fn told(before: Option<String>, ctx: JobContext) -> Option<String> {
+    let own = ctx.metadata("tenant").map(str::to_owned);
+    before.or(own)
+}
+
 #[job(expires_in = "1h")]
 async fn fresh() {}
 
@@ -48,7 +72,15 @@ async fn perishable(how: String, effects: Data<Effects>, ctx: JobContext) -> Res
 const SOON: Duration = Duration::from_millis(700);
 
 fn all() -> Vec<&'static JobEntry> {
-    jobs![grandchild, child, parent, fresh, perishable]
+    jobs![
+        grandchild,
+        child,
+        parent,
+        by_all_doors,
+        told,
+        fresh,
+        perishable
+    ]
 }
 
 on_each!(what_is_inherited_is_passed_on: memory, sqlite, postgres);
@@ -72,6 +104,35 @@ async fn what_is_inherited_is_passed_on(place: &Place) {
     assert_eq!(metadata.keys().collect::<Vec<_>>(), ["tenant"]);
     let unrelated = grandchild.enqueue().on(client).await.unwrap();
     assert_eq!(unrelated.result().await.unwrap(), None);
+    worker.stop().await;
+}
+
+on_each!(what_is_inherited_is_passed_on_by_all_doors: memory, sqlite, postgres);
+
+async fn what_is_inherited_is_passed_on_by_all_doors(place: &Place) {
+    let client = &place.client;
+    let worker = place.worker(all()).start().await.unwrap();
+    let first = by_all_doors.enqueue().inherited_metadata("tenant", "acme");
+    let made = first.on(client).await.unwrap().result().await.unwrap();
+    assert_eq!(made.len(), 5);
+    for id in made {
+        let answer: Option<String> = client.handle(id).result().await.unwrap();
+        assert_eq!(
+            answer.as_deref(),
+            Some("acme"),
+            "{:?}",
+            place.record(id).await
+        );
+    }
+    place.drained(PATIENCE).await;
+    let all = place.storage.inspect().jobs(&JobFilter::default()).await;
+    for job in all.unwrap().jobs {
+        let tenant = job.options.metadata.get("tenant");
+        assert!(
+            tenant.is_some_and(|tenant| tenant.value == "acme"),
+            "{job:?}"
+        );
+    }
     worker.stop().await;
 }
 

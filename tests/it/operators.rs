@@ -142,8 +142,7 @@ async fn a_scheduled_job_can_be_run_now_or_later(place: &Place) {
     worker.stop().await;
 }
 
-/// How long it took from a deletion until the job, which runs in another process, heard of it; the
-/// median and the longest of nine times.
+/// How long it took from a deletion until the job, wherever it runs, heard of it; the median and the longest of nine times.
 async fn cancellation_times(place: &Place) -> (Duration, Duration) {
     let mut times = Vec::new();
     for _ in 0..9 {
@@ -168,6 +167,18 @@ async fn cancellation_times(place: &Place) -> (Duration, Duration) {
     }
     times.sort();
     (times[4], times[8])
+}
+
+on_each!(a_job_that_runs_in_this_process_is_cancelled_at_once: memory, sqlite, postgres);
+
+async fn a_job_that_runs_in_this_process_is_cancelled_at_once(place: &Place) {
+    let worker = place.start(|worker| worker.poll_interval(PATIENCE)).await;
+    let (median, longest) = cancellation_times(place).await;
+    assert!(
+        median < Duration::from_millis(100),
+        "{median:?}, at most {longest:?}"
+    );
+    worker.stop().await;
 }
 
 on_each!(a_job_that_runs_is_cancelled_in_the_process_that_runs_it: postgres);
