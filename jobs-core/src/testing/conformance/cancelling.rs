@@ -2,8 +2,8 @@
 
 use super::members::{batch_of, cancel};
 use super::stage::{
-    Hand, LATER, after, after_batch, batch_record, becomes, ends, member, members, record, retry,
-    rules, store_batch, store_one, store_this, succeed, tally,
+    Hand, LATER, after, after_batch, at_most, batch_record, becomes, ends, limit, limit_record,
+    member, members, record, retry, rules, store_batch, store_one, store_this, succeed, tally,
 };
 use crate::error::Error;
 use crate::job::{BatchId, Condition, Due, State};
@@ -21,18 +21,27 @@ pub async fn a_cancelled_batch_deletes_what_is_left(storage: StorageHandle) {
     later.due = Due::In(LATER);
     let waiting = [Condition::Deletion, Condition::Any, Condition::Success]
         .map(|on| after_batch("then", id, on));
-    let own = [members("a", id, 4), vec![awaiting, later]].concat();
+    // One that has been let in by a limit, and one that waits for its turn.
+    let limited = [(); 2].map(|()| {
+        let mut new = member("l", id);
+        limit(&mut new, &at_most("l", 1), "", 1);
+        new
+    });
+    let own = [members("a", id, 4), vec![awaiting, later], limited.to_vec()].concat();
     let jobs = [own.clone(), waiting.to_vec()].concat();
     store_batch(&storage, &NewBatch::new(id), &jobs).await;
     let runs = hand.take("a", 3).await;
     hand.end(&runs[0], succeed()).await;
     hand.end(&runs[1], retry(LATER)).await;
-    assert_eq!(cancel(&storage, id).await, 5);
+    storage.tick().await.expect("tick");
+    assert_eq!(cancel(&storage, id).await, 7);
     let found = ends(&storage, id).await;
     assert_eq!(
         (tally(&found), found.outcome()),
-        ([6, 0, 1, 0, 5], State::Deleted)
+        ([8, 0, 1, 0, 7], State::Deleted)
     );
+    let used = limit_record(&storage, "l").await.expect("it is listed");
+    assert_eq!((used.used, used.waiting), (0, 0));
     assert!(found.cancelled_at.is_some());
     for new in own.iter().filter(|new| new.id != runs[0].id) {
         let found = record(&storage, new.id).await;

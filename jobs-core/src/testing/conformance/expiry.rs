@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 
+use super::control::{pause, queues};
 use super::stage::{
-    Hand, LATER, Patience, after, at_once, batch_record, becomes, claims, close, eventually, job,
-    member, order, record, release, retry, rules, snooze, state, store, store_batch, store_one,
-    store_this, succeed, tally,
+    Hand, LATER, Patience, after, at_most, at_once, batch_record, becomes, claims, close, ends,
+    eventually, job, limited, member, order, record, release, retry, rules, snooze, state, store,
+    store_batch, store_one, store_this, succeed, tally,
 };
 use super::unique::unique;
 use crate::job::{BatchId, Condition, Due, NewJob, OnConflict, State, UniqueUntil};
@@ -95,6 +96,46 @@ pub async fn whatever_it_waits_for_it_expires(storage: StorageHandle) {
         unique("b", "k", UniqueUntil::Done, OnConflict::Skip),
     )
     .await;
+}
+
+/// The same where it waits for its turn before a limit, in a queue that is paused, or in a batch that is not complete;
+/// and it leaves no gap there.
+pub async fn in_whatever_line_it_waits_it_expires(storage: StorageHandle) {
+    let hand = Hand::hire(&storage).await;
+    let soon = |mut new: NewJob| {
+        rules(&mut new).expires_in = Some(SOON);
+        new
+    };
+    let before = |queue: &'static str| limited(queue, &at_most(queue, 1), "");
+    pause(&storage, queues("paused")).await;
+    let batch = BatchId::new();
+    // In one line the first runs; in the other it has been let in, and nobody takes it.
+    let (first, in_line, behind) = (before("one"), soon(before("one")), before("one"));
+    store(&storage, &[first, in_line.clone(), behind.clone()]).await;
+    let run = hand.gets("one", 1).await.remove(0);
+    let (let_in, next) = (soon(before("two")), before("two"));
+    let paused = soon(job("paused"));
+    store(&storage, &[let_in.clone(), next.clone(), paused.clone()]).await;
+    let inside = soon(member("b", batch));
+    let unsealed = NewBatch {
+        sealed: false,
+        ..NewBatch::new(batch)
+    };
+    let two = [inside.clone(), member("b", batch)];
+    store_batch(&storage, &unsealed, &two).await;
+    for new in [&in_line, &let_in, &paused, &inside] {
+        let found = becomes(&storage, new.id, State::Deleted).await;
+        assert_eq!(
+            found.reason.as_deref(),
+            Some("was not started within 300 ms")
+        );
+    }
+    assert_eq!(hand.gets("two", 1).await[0].id, next.id);
+    hand.end(&run, succeed()).await;
+    assert_eq!(hand.gets("one", 1).await[0].id, behind.id);
+    storage.seal_batch(batch).await.expect("seal_batch");
+    hand.end(&hand.take_one("b").await, succeed()).await;
+    assert_eq!(tally(&ends(&storage, batch).await), [2, 0, 1, 0, 1]);
 }
 
 /// A job that was started does not expire, however it waits again.

@@ -364,6 +364,7 @@ macro_rules! __conformance_list {
             expiry {
                 what_is_not_started_in_time_is_deleted
                 whatever_it_waits_for_it_expires
+                in_whatever_line_it_waits_it_expires
                 what_was_started_does_not_expire
                 what_is_held_is_left_to_its_worker
                 a_requeued_job_does_not_expire
