@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use jobs::inspect::JobFilter;
+use jobs::inspect::{JobFilter, JobRecord};
 use jobs::{State, job, jobs};
+use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 
 use crate::kinds::{noop, note};
 use crate::setup::{Place, on_each};
@@ -177,5 +178,75 @@ async fn arguments_are_what_they_were_or_refused(place: &Place) {
         assert_eq!((answer.0, bits(&answer.1)), (numbers, bits(&decimals)));
         assert!(answer.2 == text, "the text has changed");
     }
+    worker.stop().await;
+}
+
+on_each!(sql_can_enqueue: postgres);
+
+async fn sql_can_enqueue(place: &Place) {
+    let mut connection = PgConnection::connect(&place.url).await.unwrap();
+    let call = |arguments: &str| AssertSqlSafe(format!("select jobs.enqueue({arguments})::text"));
+    let mut ids = Vec::new();
+    for arguments in [
+        r#"'e2e.note', '{"n": 7 }'"#,
+        r#"'e2e.note', '{"n": 8}', queue => 'mail', priority => -10, run_at => now() + interval '1 h'"#,
+    ] {
+        let id: String = sqlx::query_scalar(call(arguments))
+            .fetch_one(&mut connection)
+            .await
+            .unwrap();
+        ids.push(id.parse().unwrap());
+    }
+    let [now, later] = [place.record(ids[0]).await, place.record(ids[1]).await];
+    let seen = |it: &JobRecord| (it.state, it.queue.clone(), it.priority, it.args.clone());
+    let (normal, high) = (jobs::Priority::NORMAL, jobs::Priority::HIGH);
+    let wanted = (
+        State::Enqueued,
+        "default".into(),
+        normal,
+        r#"{"n": 7 }"#.into(),
+    );
+    assert_eq!(seen(&now), wanted);
+    let wanted = (State::Scheduled, "mail".into(), high, r#"{"n": 8}"#.into());
+    assert_eq!(seen(&later), wanted);
+    let wait = later.due_at - later.created_at;
+    assert!((wait - chrono::TimeDelta::hours(1)).abs() < chrono::TimeDelta::seconds(10));
+    for (arguments, why) in [
+        ("'no kind'", "[A-Za-z0-9_.:-]{1,128}"),
+        ("null", "the name of a kind"),
+        ("'e2e.note', queue => 'No'", "[a-z0-9_.:-]{1,64}"),
+        ("'e2e.note', '[1]'", "a JSON object"),
+        ("'e2e.note', null", "a JSON object"),
+        ("'e2e.note', '{'", "json"),
+        ("'e2e.note', priority => 40000", "from -32768 to 32767"),
+        (
+            "'e2e.note', json_build_object('n', repeat('x', 1048576))",
+            "more than 1 MiB",
+        ),
+    ] {
+        let refused = connection
+            .execute(call(arguments))
+            .await
+            .unwrap_err()
+            .to_string();
+        assert!(refused.contains(why), "{arguments}: {refused}");
+    }
+    let mut transaction = connection.begin().await.unwrap();
+    transaction
+        .execute(call(r#"'e2e.note', '{"n": 9}'"#))
+        .await
+        .unwrap();
+    transaction.rollback().await.unwrap();
+    assert_eq!(
+        place.storage.inspect().counts().await.unwrap().unfinished(),
+        2
+    );
+    let worker = place
+        .worker(crate::kinds::named(&[]))
+        .start()
+        .await
+        .unwrap();
+    let answer: i64 = place.client.handle(now.id).result().await.unwrap();
+    assert_eq!(answer, 7);
     worker.stop().await;
 }
