@@ -1,6 +1,7 @@
 //! What operators do.
 
 use std::collections::{HashMap, HashSet};
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use jobs_core::job::{Due, JobId, State};
@@ -17,29 +18,32 @@ use crate::store::Store;
 /// How many jobs one transaction touches.
 const CHUNK: usize = 1_000;
 
-/// Many jobs are first done without waiting for any; those that somebody had locked are then waited
-/// for, one by one.
-pub(crate) async fn command(store: &Store, command: &Command) -> Result<Vec<Answer>> {
-    carry_out(store, command, false).await
-}
+/// How often jobs that somebody has locked are tried without waiting for them, with pauses that double.
+const TRIES: u32 = 5;
 
-/// The same, perhaps because a batch is cancelled.
-pub(crate) async fn carry_out(
-    store: &Store,
-    command: &Command,
-    of_batch: bool,
-) -> Result<Vec<Answer>> {
+/// The first of these pauses.
+const FIRST_PAUSE: Duration = Duration::from_millis(2);
+
+/// Many jobs are done without waiting for any. Most of those that somebody had locked are free a moment later: they are tried
+/// again together, and only what is left in the end is waited for, one by one.
+pub(crate) async fn command(store: &Store, command: &Command) -> Result<Vec<Answer>> {
     let mut answers: HashMap<JobId, Answer> = HashMap::new();
-    let mut busy = Vec::new();
-    if let [job] = *command.jobs {
-        busy.push(job);
-    } else {
-        for jobs in command.jobs.chunks(CHUNK) {
-            busy.extend(obey(store, command, jobs, (false, of_batch), &mut answers).await?);
+    let mut left = command.jobs.clone();
+    let mut pause = FIRST_PAUSE;
+    for tries in 0..TRIES {
+        if left.len() < 2 {
+            break;
+        }
+        if tries > 0 {
+            tokio::time::sleep(pause).await;
+            pause *= 2;
+        }
+        for jobs in std::mem::take(&mut left).chunks(CHUNK) {
+            left.extend(obey(store, command, jobs, false, &mut answers).await?);
         }
     }
-    for job in busy {
-        obey(store, command, &[job], (true, of_batch), &mut answers).await?;
+    for job in left {
+        obey(store, command, &[job], true, &mut answers).await?;
     }
     let answer = |job: &JobId| answers.get(job).copied().unwrap_or(Answer::Unknown);
     Ok(command.jobs.iter().map(answer).collect())
@@ -49,7 +53,7 @@ async fn obey(
     store: &Store,
     command: &Command,
     jobs: &[JobId],
-    (wait, of_batch): (bool, bool),
+    wait: bool,
     answers: &mut HashMap<JobId, Answer>,
 ) -> Result<Vec<JobId>> {
     let (due_at, due_in) = due(command.verb);
@@ -61,8 +65,7 @@ async fn obey(
         .bind(command.reason.as_deref())
         .bind(due_at)
         .bind(due_in)
-        .bind(wait)
-        .bind(of_batch);
+        .bind(wait);
     let doing = format!("{} {} jobs", command.verb.as_str(), jobs.len());
     let rows = store.rows(&doing, statement).await?;
     let mut busy = Vec::new();

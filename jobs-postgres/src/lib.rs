@@ -21,6 +21,7 @@
 
 mod batch;
 mod builder;
+mod cancel;
 mod care;
 mod claim;
 mod command;
@@ -160,7 +161,7 @@ impl Storage for PgStorage {
     }
 
     async fn cancel_batch(&self, batch: BatchId, actor: &str, reason: Option<&str>) -> Result<u64> {
-        batch::cancel(&self.store, batch, actor, reason).await
+        cancel::cancel(&self.store, batch, actor, reason).await
     }
 
     async fn start(&self, start: &Start) -> Result<bool> {

@@ -92,11 +92,11 @@ statements! {
     attempts
     awaited
     batch
+    batches_in
     beat
     begin_care
     cancel_batch
     cancelled_batches
-    cancelled_members
     claim
     close
     command
@@ -106,6 +106,9 @@ statements! {
     controls
     counts
     days
+    delete_held
+    delete_last
+    delete_members
     drop_day
     empty_day
     events

@@ -134,7 +134,7 @@ pub(crate) async fn carry_out(store: &Store, due: &PgRow) -> Result<Option<Durat
         expire(store).await?;
     }
     if is_due("cancelled") {
-        crate::batch::go_on_cancelling(store).await?;
+        crate::cancel::go_on(store).await?;
     }
     if is_due("unsealed") {
         remove_unsealed(store).await?;

@@ -133,11 +133,11 @@ end
 $fn$;
 
 -- An operator's verb on some jobs. p_wait: whether to wait for a job that somebody has locked (for 2 s, then 55P03); if
--- not, it is answered `busy`. p_of_batch: it is deleted because its batch was cancelled, and only if it is not final. The others are answered `done`, `wrong` (the verb does not apply to this state), `held` (another
--- job holds its unique key) or `unknown`. Rows without a job name lanes that others got tickets in, and say that there may
--- be something to let in.
+-- not, it is answered `busy`. The others are answered `done`, `wrong` (the verb does not apply to this state), `held`
+-- (another job holds its unique key) or `unknown`. Rows without a job name lanes that others got tickets in, and say that
+-- there may be something to let in.
 create or replace function jobs.command(p_verb text, p_jobs uuid[], p_actor text, p_reason text, p_due_at timestamptz, p_due_in float8,
-                             p_wait boolean, p_of_batch boolean)
+                             p_wait boolean)
 returns table (job uuid, answer text, from_state text, to_state text, queue text, priority smallint, holder uuid)
 language plpgsql volatile set jit = off as $fn$
 #variable_conflict use_column
@@ -187,10 +187,10 @@ begin
                                                     when j.run_at > clock_timestamp() then 'scheduled' else 'enqueued' end
                                    when 1 then 'awaiting' when 2 then 'succeeded' when 3 then 'failed' else 'deleted' end;
         due := null;
-        if p_verb = 'delete' and from_state not in ('succeeded', 'deleted') and not (p_of_batch and j.state = 3) then
+        if p_verb = 'delete' and from_state not in ('succeeded', 'deleted') then
             update jobs.job b
                set state = 4, run = b.run + 1, settled = false, finished_at = clock_timestamp(), pending = null,
-                   reason = case when p_of_batch then 'its batch was cancelled by ' else 'Deleted by ' end || p_actor || coalesce(': ' || p_reason, '')
+                   reason = 'Deleted by ' || p_actor || coalesce(': ' || p_reason, '')
              where b.id = job;
             insert into jobs.stat_delta (queue, kind, deleted, left_failed) values (j.queue, j.kind, 1, (j.state = 3)::int);
             to_state := 'deleted';

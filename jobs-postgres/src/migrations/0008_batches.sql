@@ -208,6 +208,74 @@ begin
 end
 $fn$;
 
+-- Deletes members of a cancelled batch that are not final. Ids in ascending order. `busy`: those that somebody else has locked,
+-- unless p_wait says to wait for them. `held`: those that a worker had, who is told. A Failed member stays as it is.
+create or replace function jobs.delete_members(p_jobs uuid[], p_wait boolean, p_actor text, p_reason text, out deleted bigint, out busy uuid[],
+                                    out held uuid[], out queues text[], out priorities int2[])
+language plpgsql volatile set jit = off
+    set enable_seqscan = off set enable_bitmapscan = off set enable_mergejoin = off set enable_nestloop = off as $fn$
+declare
+    v_low    uuid := p_jobs[1];
+    v_high   uuid := p_jobs[cardinality(p_jobs)];
+    v_jobs   uuid[];
+    v_states int2[];
+begin
+    perform set_config('lock_timeout', '2s', true);
+    if p_wait then
+        select array_agg(l.id), array_agg(l.state) into v_jobs, v_states
+          from (select j.id, j.state from jobs.job j where j.id = any (p_jobs) and j.id between v_low and v_high and j.state < 2
+                 order by j.id for no key update) l;
+    else
+        select array_agg(l.id), array_agg(l.state) into v_jobs, v_states
+          from (select j.id, j.state from jobs.job j where j.id = any (p_jobs) and j.id between v_low and v_high and j.state < 2
+                 order by j.id for no key update skip locked) l;
+    end if;
+    busy := array(
+        select j.id from jobs.job j where j.id = any (p_jobs) and j.id between v_low and v_high and j.state < 2
+        except select l.id from unnest(v_jobs) l (id)
+         order by 1);
+    deleted := coalesce(cardinality(v_jobs), 0);
+    if deleted = 0 then
+        return;
+    end if;
+    -- A ticket is ours or a claim's: whose is in neither place, a worker has.
+    with tickets as (
+        delete from jobs.ticket t where t.ctid = any (array(
+            -- With a limit it is looked up for each job, and no join that begins with the tickets.
+            select k.ctid from jobs.job j
+             cross join lateral (
+                select x.ctid from jobs.ticket x
+                 where x.queue = j.queue and x.priority = j.priority and x.run_at = j.run_at and x.job_id = j.id and x.run = j.run limit 1) k
+             where j.id = any (v_jobs) and j.id between v_low and v_high and j.state = 0))
+     returning t.job_id
+    ), lines as (
+        delete from jobs.blocked b where b.job_id = any (v_jobs) returning b.job_id
+    ), gone as (
+        update jobs.job j
+           set state = 4, run = j.run + 1, settled = false, finished_at = clock_timestamp(), pending = null,
+               reason = 'its batch was cancelled by ' || p_actor || coalesce(': ' || p_reason, '')
+          from unnest(v_jobs, v_states) x (id, was)
+         where j.id = any (v_jobs) and j.id between v_low and v_high and j.id = x.id
+     returning j.id, j.queue, j.kind, j.run_at, x.was
+    ), found as (
+        select g.id, g.queue, g.kind,
+               case when g.was = 1 then 'awaiting' when p.job_id is null then 'processing'
+                    when g.run_at > clock_timestamp() then 'scheduled' else 'enqueued' end as state
+          from gone g left join (select t.job_id from tickets t union all select l.job_id from lines l) p on p.job_id = g.id
+    ), stats as (
+        insert into jobs.stat_delta (queue, kind, deleted) select f.queue, f.kind, count(*) from found f group by 1, 2
+    ), events as (
+        insert into jobs.event (job_id, verb, actor, reason, from_state, to_state)
+        select f.id, 'delete', p_actor, p_reason, f.state, 'deleted' from found f order by f.id
+    )
+    select array_agg(f.id) into held from found f where f.state = 'processing';
+    delete from jobs.dependency d where d.child = any (v_jobs);
+    delete from jobs.awaiting a where a.job_id = any (v_jobs);
+    perform pg_notify('jobs:jobs', 'c' || h.id) from unnest(held) h (id);
+    select f.queues, f.priorities into queues, priorities from jobs.finished(v_jobs, v_jobs, 0, '{}') f;
+end
+$fn$;
+
 -- Removes batches that nobody has completed within an hour, with all that is in them, some members at a time. Answers how much
 -- was done.
 create or replace function jobs.remove_unsealed(p_limit int) returns bigint language plpgsql volatile set jit = off

@@ -1,3 +1,3 @@
 -- An operator's verb: $1 verb, $2 jobs, $3 who, $4 why, $5 due at, $6 or in so many seconds, $7 whether to wait for
--- locks, $8 whether they are deleted with their batch.
-select job, answer, from_state, to_state, queue, priority, holder from jobs.command($1, $2, $3, $4, $5, $6, $7, $8)
+-- locks.
+select job, answer, from_state, to_state, queue, priority, holder from jobs.command($1, $2, $3, $4, $5, $6, $7)

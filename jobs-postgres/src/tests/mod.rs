@@ -2,6 +2,7 @@
 //! `TEST_DATABASE_URL`.
 
 mod batches;
+mod cancel;
 mod care;
 mod floors;
 mod flow;

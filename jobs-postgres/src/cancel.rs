@@ -1,0 +1,212 @@
+//! Cancelling a batch: it is marked first, and then its members are deleted, some at a time.
+//!
+//! Workers go on taking members meanwhile, from the front. So what they hold is deleted first, and looked for again now and
+//! then, so that they are told of it soon; the rest is deleted from the back, where nobody is in the way.
+
+use std::time::{Duration, Instant};
+
+use jobs_core::job::{BatchId, JobId};
+use jobs_core::storage::Wake;
+use jobs_core::{Error, Result};
+use sqlx::Row;
+use sqlx::postgres::PgRow;
+use uuid::Uuid;
+
+use crate::pool::Statement;
+use crate::store::Store;
+
+/// How many members one transaction deletes.
+const CHUNK: i64 = 1_000;
+
+/// How often what workers hold is looked for.
+const HELD: Duration = Duration::from_millis(250);
+
+/// How often what somebody has locked is tried again without waiting for him, with pauses that double.
+const TRIES: u32 = 5;
+
+/// The first of these pauses: about as long as it takes to settle some jobs.
+const FIRST_PAUSE: Duration = Duration::from_millis(5);
+
+/// From the mark on nothing is added, and whoever is alive goes on with the members, should this process die.
+pub(crate) async fn cancel(
+    store: &Store,
+    batch: BatchId,
+    actor: &str,
+    reason: Option<&str>,
+) -> Result<u64> {
+    let statement = store
+        .statement(&store.sql.cancel_batch)
+        .bind(batch.as_uuid())
+        .bind(actor)
+        .bind(reason);
+    let row = store.row("cancel a batch", statement).await?;
+    match row.get::<Option<bool>, _>(0) {
+        None => return Err(Error::UnknownBatch(batch)),
+        Some(false) => return Ok(0),
+        Some(true) => {}
+    }
+    let mut members = Members::of(store, batch.as_uuid(), actor, reason).await?;
+    members.delete().await?;
+    members.delete_busy().await?;
+    store.kick();
+    Ok(members.deleted)
+}
+
+/// Goes on with batches whose cancellation somebody has begun who may have died. Members that somebody has locked are left
+/// for the next time: there is other upkeep to do.
+pub(crate) async fn go_on(store: &Store) -> Result<()> {
+    let statement = store.statement(&store.sql.cancelled_batches).bind(10_i32);
+    let rows = store.rows("look for cancelled batches", statement).await?;
+    for row in &rows {
+        let batch: Uuid = row.get("id");
+        let actor: Option<String> = row.get("cancelled_by");
+        let reason: Option<String> = row.get("cancelled_for");
+        let actor = actor.unwrap_or_default();
+        let mut members = Members::of(store, batch, &actor, reason.as_deref()).await?;
+        members.delete().await?;
+        let statement = store.statement(&store.sql.end_batch).bind(batch);
+        store.rows("end a cancelled batch", statement).await?;
+    }
+    Ok(())
+}
+
+/// The members of a cancelled batch and those in it, on their way to be deleted.
+struct Members<'s> {
+    store: &'s Store,
+    batches: Vec<Uuid>,
+    actor: &'s str,
+    reason: Option<&'s str>,
+    deleted: u64,
+    /// Those that somebody had locked.
+    busy: Vec<Uuid>,
+}
+
+impl<'s> Members<'s> {
+    async fn of(
+        store: &'s Store,
+        batch: Uuid,
+        actor: &'s str,
+        reason: Option<&'s str>,
+    ) -> Result<Self> {
+        let statement = store.statement(&store.sql.batches_in).bind(batch);
+        let rows = store.rows("list the batches in a batch", statement).await?;
+        Ok(Self {
+            store,
+            batches: rows.iter().map(|row| row.get(0)).collect(),
+            actor,
+            reason,
+            deleted: 0,
+            busy: Vec::new(),
+        })
+    }
+
+    /// Deletes all but those that somebody has locked.
+    async fn delete(&mut self) -> Result<()> {
+        let mut before = (Uuid::max(), Uuid::max());
+        let mut looked: Option<Instant> = None;
+        loop {
+            if looked.is_none_or(|looked| looked.elapsed() >= HELD) {
+                self.delete_held().await?;
+                looked = Some(Instant::now());
+            }
+            let Some(row) = self.send(|members| members.last(before)).await? else {
+                return Ok(());
+            };
+            before = (row.get("batch"), row.get("member"));
+            let busy = self.note(&row);
+            self.busy.extend(busy);
+        }
+    }
+
+    /// Those that workers hold. Whom somebody has locked just then is met again from the back.
+    async fn delete_held(&mut self) -> Result<()> {
+        loop {
+            let held = |members: &Self| {
+                let statement = members.store.statement(&members.store.sql.delete_held);
+                members.by(statement.bind(members.batches.clone()).bind(CHUNK))
+            };
+            let Some(row) = self.send(held).await? else {
+                return Ok(());
+            };
+            self.note(&row);
+            if row.get::<i64, _>("deleted") < CHUNK {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Those that somebody had locked: most have ended since. In the end each is waited for, but not for ever: what a
+    /// transaction keeps locked is left to `go_on`.
+    async fn delete_busy(&mut self) -> Result<()> {
+        let mut pause = FIRST_PAUSE;
+        for _ in 0..TRIES {
+            if self.busy.is_empty() {
+                return Ok(());
+            }
+            tokio::time::sleep(pause).await;
+            pause *= 2;
+            let mut busy = std::mem::take(&mut self.busy);
+            busy.sort_unstable();
+            for jobs in busy.chunks(CHUNK as usize) {
+                if let Some(row) = self.send(|members| members.named(jobs, false)).await? {
+                    let busy = self.note(&row);
+                    self.busy.extend(busy);
+                }
+            }
+        }
+        for job in std::mem::take(&mut self.busy) {
+            match self.send(|members| members.named(&[job], true)).await {
+                Ok(Some(row)) => drop(self.note(&row)),
+                Ok(None) => {}
+                Err(error) if error.is_conflict() => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    fn last(&self, (batch, member): (Uuid, Uuid)) -> Statement {
+        let statement = self.store.statement(&self.store.sql.delete_last);
+        let statement = statement.bind(self.batches.clone()).bind(batch);
+        self.by(statement.bind(member).bind(CHUNK))
+    }
+
+    fn named(&self, jobs: &[Uuid], wait: bool) -> Statement {
+        let statement = self.store.statement(&self.store.sql.delete_members);
+        self.by(statement.bind(jobs.to_vec()).bind(wait))
+    }
+
+    fn by(&self, statement: Statement) -> Statement {
+        let reason = self.reason.map(str::to_owned);
+        statement.bind(self.actor.to_owned()).bind(reason)
+    }
+
+    /// Whoever runs into a deadlock comes back: to begin anew would find the batch cancelled, and count nothing.
+    async fn send(&self, statement: impl Fn(&Self) -> Statement) -> Result<Option<PgRow>> {
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            let rows = self
+                .store
+                .rows("delete members of a batch", statement(self));
+            match rows.await.map_err(Error::from) {
+                Ok(rows) => return Ok(rows.into_iter().next()),
+                Err(error) if error.is_conflict() && tries < TRIES => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Takes in what was done. Answers whom somebody had locked.
+    fn note(&mut self, row: &PgRow) -> Vec<Uuid> {
+        self.deleted += row.get::<i64, _>("deleted").max(0) as u64;
+        let held: Option<Vec<Uuid>> = row.get("held");
+        for job in held.unwrap_or_default() {
+            let job = JobId::from(job);
+            self.store.wakes.tell_here(Wake::Cancelled(job));
+        }
+        self.store.followed(row);
+        let busy: Option<Vec<Uuid>> = row.get("busy");
+        busy.unwrap_or_default()
+    }
+}
