@@ -318,7 +318,13 @@ impl OpenBatch {
         self.filling.insert_all(&mut members).await
     }
 
-    /// Makes the batch complete, with those in it, in one step: all members run from now on.
+    /// Makes the batch complete, with those in it, in one step: all members run from now on. With a million of
+    /// them this may take some ten seconds.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unavailable`] if the connection was lost and the storage could not be reached again for 30 s. Then
+    /// nobody knows whether it was done: the batch's [record](BatchHandle::record) tells later, by its `sealed_at`.
     pub async fn seal(self) -> Result<BatchHandle> {
         let Self { filling } = self;
         filling

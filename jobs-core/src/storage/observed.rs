@@ -1,11 +1,12 @@
 //! The one door: every verb of a storage with a span, its timing, and another try where that is safe.
 //!
 //! Two errors may be tried again. A conflict was certainly not carried out, whatever the verb. After a
-//! lost connection nobody knows; then only an insert is repeated here: its jobs have their ids already,
-//! and a storage leaves a job that it has as it is. Settlements are as safe, but a worker repeats those
+//! lost connection nobody knows; then only what is harmless to repeat is: an insert, whose jobs have their
+//! ids already, so that a storage leaves a job that it has as it is, and the sealing of a batch. Settlements are as safe, but a worker repeats those
 //! by its own rules, for longer.
 
 use std::future::Future;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
@@ -23,6 +24,9 @@ use crate::lifecycle::{RecurringChange, Transition};
 
 /// How long an insert is tried again by default.
 pub(crate) const RETRY_FOR: Duration = Duration::from_secs(5);
+
+/// How long the sealing of a batch is tried again: who gave the batch to be stored cannot send it anew.
+const SEAL_FOR: Duration = Duration::from_secs(30);
 
 /// How long a verb is tried again that met a conflict: those pass in milliseconds or not at all.
 const CONFLICTS_FOR: Duration = Duration::from_secs(1);
@@ -114,9 +118,15 @@ impl StorageHandle {
         .await
     }
 
-    /// Makes a batch complete. Harmless to repeat, so that it is tried again for up to 5 s.
+    /// Makes a batch complete. Harmless to repeat: after a lost connection it is tried again for up to 30 s,
+    /// and whoever finds it sealed knows that it was done. With many members it may take long before the
+    /// connection is lost, so that these 30 s begin then.
     pub async fn seal_batch(&self, batch: BatchId) -> Result<()> {
-        let again = |error: &Error| error.is_transient().then_some(RETRY_FOR);
+        let (start, failed) = (Instant::now(), OnceLock::new());
+        let again = |error: &Error| {
+            let until = || *failed.get_or_init(|| start.elapsed()) + SEAL_FOR;
+            error.is_transient().then(until)
+        };
         self.observe("seal_batch", 1, again, || (**self).seal_batch(batch))
             .await
     }

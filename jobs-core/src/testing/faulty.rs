@@ -31,6 +31,8 @@ pub enum Fault {
     Unreachable,
     /// It is carried out and answered with [`Error::Unavailable`]: the answer was lost.
     AnswerLost,
+    /// It is carried out, and the answer is lost after this time.
+    AnswerLostLate(Duration),
     /// It is not carried out and answered with [`Error::Conflict`].
     Busy,
     /// It is not carried out and answered with [`Error::Rejected`].
@@ -203,6 +205,11 @@ impl FaultyStorage {
             Some(Fault::Unreachable) => Err(Error::Unavailable { doing, source }),
             Some(Fault::AnswerLost) => {
                 call.await?;
+                Err(Error::Unavailable { doing, source })
+            }
+            Some(Fault::AnswerLostLate(time)) => {
+                call.await?;
+                tokio::time::sleep(time).await;
                 Err(Error::Unavailable { doing, source })
             }
             Some(Fault::Busy) => Err(Error::Conflict { doing, source }),

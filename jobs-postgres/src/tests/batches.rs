@@ -175,3 +175,48 @@ fn what_somebody_has_locked_is_left_whole() {
         goes(&storage, &tree).await;
     });
 }
+
+/// The connection was lost, and the first statement goes on: whoever asks again waits for it, and does it himself if that was
+/// for nothing.
+#[test]
+fn to_seal_it_again_answers_how_it_went() {
+    test(|home| async move {
+        let storage = home.storage().await;
+        for end in ["commit", "rollback"] {
+            let mut new = NewBatch::new(BatchId::new());
+            new.sealed = false;
+            let job = member(new.id);
+            storage
+                .create_batch(&new, std::slice::from_ref(&job))
+                .await
+                .unwrap();
+            let mut connection = home.connection().await;
+            let first = home.text(&format!("begin; select jobs.seal_batch('{}')", new.id));
+            let first = sqlx::raw_sql(AssertSqlSafe(first)).execute(&mut connection);
+            first.await.unwrap();
+            let again = {
+                let storage = storage.clone();
+                tokio::spawn(async move { storage.seal_batch(new.id).await })
+            };
+            let waits = home.text(
+                "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and query like '%jobs.seal_batch%'",
+            );
+            let mut other = home.connection().await;
+            let waiting = async |other: &mut _| -> i64 {
+                sqlx::query_scalar(AssertSqlSafe(waits.clone()))
+                    .fetch_one(other)
+                    .await
+                    .unwrap()
+            };
+            while waiting(&mut other).await == 0 {
+                assert!(!again.is_finished(), "it must not know yet");
+                tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+            }
+            let ended = sqlx::raw_sql(AssertSqlSafe(end)).execute(&mut connection);
+            ended.await.unwrap();
+            again.await.unwrap().unwrap();
+            let found = storage.job(job.id).await.unwrap().unwrap();
+            assert_eq!(found.state, State::Enqueued, "{end}");
+        }
+    });
+}

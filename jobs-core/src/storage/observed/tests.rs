@@ -1,9 +1,10 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use super::super::MemoryStorage;
 use super::super::probe::{Fault, Probe, conflict, rejected, unavailable};
+use super::super::{Inspect, MemoryStorage};
 use super::*;
+use crate::testing::{Fault as Faulty, FaultyStorage, Method};
 
 fn jobs() -> [NewJob; 2] {
     [1, 2].map(|_| NewJob::new(JobId::new(), "note", "{}"))
@@ -47,6 +48,35 @@ async fn without_time_there_is_one_try() {
     let answer = storage.insert_retrying(&jobs(), Duration::ZERO).await;
     assert!(answer.is_err());
     assert_eq!(tries.load(Ordering::SeqCst), 1);
+}
+
+/// A large one takes longer than others are tried again.
+#[tokio::test(start_paused = true)]
+async fn a_batch_whose_sealing_was_not_answered_is_asked_for_once_more() {
+    let faulty = FaultyStorage::new(MemoryStorage::new());
+    let storage = StorageHandle::new(faulty.clone());
+    let mut batch = NewBatch::new(BatchId::new());
+    batch.sealed = false;
+    storage.create_batch(&batch, &[]).await.unwrap();
+    faulty.fail(
+        Method::SealBatch,
+        Faulty::AnswerLostLate(Duration::from_secs(60)),
+    );
+    (0..20).for_each(|_| faulty.fail(Method::SealBatch, Faulty::Unreachable));
+    storage.seal_batch(batch.id).await.unwrap();
+    assert_eq!(faulty.calls(Method::SealBatch), 22);
+    let record = faulty.batch(batch.id).await.unwrap().unwrap();
+    assert!(record.sealed_at.is_some());
+
+    faulty.go_away();
+    let start = Instant::now();
+    let error = storage.seal_batch(batch.id).await.unwrap_err();
+    assert!(matches!(error, Error::Unavailable { .. }));
+    let took = start.elapsed();
+    assert!(
+        took > SEAL_FOR - LONGEST_PAUSE && took <= SEAL_FOR,
+        "{took:?}"
+    );
 }
 
 #[tokio::test(start_paused = true)]
