@@ -90,7 +90,8 @@ pub enum Error {
     TimedOut(String),
     /// No client was given and none is installed in this process.
     NoClient,
-    /// A worker or a registry was set up wrongly; all problems, one a line.
+    /// A worker, a registry or a storage was set up wrongly, or is used where there is no tokio runtime; all
+    /// problems, one a line.
     Setup(String),
 }
 

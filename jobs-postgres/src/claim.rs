@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use jobs_core::job::{Priority, QueuePattern, Rules, StoredOptions};
-use jobs_core::storage::{ClaimRequest, Claimed, ClaimedJob, Wake};
+use jobs_core::storage::{ClaimRequest, Claimed, ClaimedJob, Wake, check_runtime};
 use jobs_core::{Error, Result};
 use sqlx::Row;
 use sqlx::postgres::PgRow;
@@ -74,6 +74,7 @@ impl Course {
 /// Claims in a task of its own: if the caller goes away in the middle, what was taken is given back
 /// at once, and not only when the next beat finds a claim that nobody knows.
 pub(crate) async fn claim(store: &Arc<Store>, request: &ClaimRequest) -> Result<Claimed> {
+    check_runtime(DOING)?;
     let (sender, answer) = oneshot::channel();
     let (store, request) = (store.clone(), request.clone());
     tokio::spawn(async move {

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use jobs_core::storage::check_runtime;
 use jobs_core::{Error, Result};
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgArguments, PgConnectOptions, PgPool, PgRow};
@@ -76,7 +77,9 @@ impl Pool {
         }
     }
 
+    /// Everything that is asked of the database by a connection of ours comes by here.
     pub(crate) async fn acquire(&self, doing: &str) -> Result<Lease<'_>> {
+        check_runtime(doing)?;
         let connection = match self {
             Self::Own(own) => Loan::Own(own.acquire(doing).await?),
             Self::Given(pool, _) => {

@@ -12,6 +12,7 @@ use jobs_core::storage::{Inserted, NewBatch, Settlement, Within};
 use jobs_core::{Error, Result};
 use sqlx::pool::PoolConnection;
 use sqlx::{AssertSqlSafe, PgConnection, Postgres, Row, Transaction};
+use tokio::runtime::Handle;
 
 use crate::PgStorage;
 use crate::error::translate;
@@ -58,11 +59,15 @@ async fn insert_with_rules(
     if !unknown.is_empty() {
         // Beside the caller's transaction, which may last, and may have the only connection.
         let store = Arc::clone(store);
-        tokio::spawn(async move {
+        let declare = async move {
             if let Err(error) = crate::limits::declare(&store, unknown).await {
                 tracing::debug!(%error, "limits were not declared; the first job that waits for one does it");
             }
-        });
+        };
+        // A runtime is not needed for what follows, and for this only to be quicker.
+        if let Ok(runtime) = Handle::try_current() {
+            runtime.spawn(declare);
+        }
     }
     let sql = store.sql.insert_with_rules_within.clone();
     let statement = sqlx::query(AssertSqlSafe(sql)).persistent(false);

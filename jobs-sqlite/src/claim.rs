@@ -156,7 +156,7 @@ impl SqliteStorage {
     /// When the first job falls due that the request may have.
     async fn first_due(&self, wanted: &Wanted) -> fault::Result<Option<i64>> {
         let queries = &self.0.queries;
-        let lanes = lanes(self.pool(), queries).await?;
+        let lanes = lanes(self.reads()?, queries).await?;
         let shared = wanted.by_share(&lanes);
         let lanes = shared.into_iter().flatten();
         if wanted.without.is_none() {
@@ -173,7 +173,7 @@ impl SqliteStorage {
                 .bind(Arc::clone(&lane.queue))
                 .bind(lane.priority)
                 .bind(wanted.without())
-                .fetch_optional(self.pool())
+                .fetch_optional(self.reads()?)
                 .await?;
             if let Some(row) = row {
                 let at: i64 = row.try_get(0)?;

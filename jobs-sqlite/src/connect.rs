@@ -9,6 +9,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions};
 use sqlx::{ConnectOptions, Connection, Row, SqliteConnection, SqlitePool};
 use tokio::sync::{Notify, broadcast};
 
+use jobs_core::storage::check_runtime;
 use jobs_core::{Error, Result};
 
 use crate::fault::Fault;
@@ -131,6 +132,7 @@ impl SqliteStorageBuilder {
         check_directory(&file)?;
         let doing = format!("opening {}", file.display());
         let explained = |fault: Fault| fault.during(&doing);
+        check_runtime(&doing)?;
 
         let patience = self.busy_timeout;
         let options = options

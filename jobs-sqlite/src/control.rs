@@ -105,7 +105,7 @@ impl SqliteStorage {
 
     async fn control_rows(&self) -> fault::Result<Vec<SqliteRow>> {
         let controls = self.0.queries.controls.query().bind(clock::now());
-        Ok(controls.fetch_all(self.pool()).await?)
+        Ok(controls.fetch_all(self.reads()?).await?)
     }
 
     pub(crate) async fn list_controls(&self) -> fault::Result<Controls> {
@@ -134,7 +134,7 @@ impl SqliteStorage {
     ) -> fault::Result<Vec<ControlEvent>> {
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let events = self.0.queries.inspect_control_events.query().bind(limit);
-        let rows = events.fetch_all(self.pool()).await?;
+        let rows = events.fetch_all(self.reads()?).await?;
         rows.iter().map(event).collect()
     }
 }

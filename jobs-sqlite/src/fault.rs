@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use jobs_core::Error;
 use jobs_core::job::JobId;
+use jobs_core::storage::check_runtime;
 
 use crate::rules::Refusal;
 
@@ -24,6 +25,8 @@ pub(crate) enum Fault {
     Told(Refusal),
     /// The task that writes has ended.
     Stopped,
+    /// There is no tokio runtime around the caller.
+    NoRuntime,
 }
 
 pub(crate) type Result<T, E = Fault> = std::result::Result<T, E>;
@@ -72,7 +75,7 @@ impl Fault {
     pub(crate) fn leaves_connection_sound(&self) -> bool {
         match self {
             Self::Unreadable(_) | Self::Refused(_) | Self::Told(_) | Self::NotYours { .. } => true,
-            Self::Stopped => false,
+            Self::Stopped | Self::NoRuntime => false,
             Self::Driver(_) => matches!(
                 self.code(),
                 Some(
@@ -130,6 +133,10 @@ impl Fault {
             (Self::NotYours { .. } | Self::Refused(_), _) => Error::Rejected { doing, source },
             (Self::Told(refusal), _) => refusal.into_error(),
             (Self::Stopped, _) => Error::Unavailable { doing, source },
+            (Self::NoRuntime, _) => {
+                let missing = check_runtime(&doing).err();
+                missing.unwrap_or_else(|| Error::Setup(format!("{doing}: {source}")))
+            }
             (Self::Unreadable(_), _) => Error::Storage { doing, source },
             (Self::Driver(_), Some(code::BUSY | code::LOCKED | code::SCHEMA | code::INTERRUPT)) => {
                 Error::Conflict { doing, source }
@@ -176,6 +183,7 @@ impl fmt::Display for Fault {
                 f,
                 "run {run} of job {job} is not this worker's any more: roll back"
             ),
+            Self::NoRuntime => f.write_str("there was no tokio runtime"),
             Self::Stopped => f.write_str(
                 "the task that writes to the file has ended: the runtime that the storage was \
                  connected in is gone",

@@ -32,14 +32,14 @@ impl SqliteStorage {
         let now = clock::now();
         let sent = encode::ids(ids.iter().copied())?;
         let query = queries.inspect_job.query().bind(sent.clone());
-        let rows = query.fetch_all(self.pool()).await?;
+        let rows = query.fetch_all(self.reads()?).await?;
         let mut records: Vec<JobRecord> = Vec::with_capacity(rows.len());
         for row in &rows {
             records.push(record(row, now)?);
         }
         let held = |job: &JobRecord| job.state == State::Processing;
         if records.iter().any(held) {
-            let holders = holders(self.pool(), queries, sent).await?;
+            let holders = holders(self.reads()?, queries, sent).await?;
             for job in records.iter_mut().filter(|job| held(job)) {
                 let at = ids.iter().position(|id| *id == job.id.as_uuid());
                 let holder = at.and_then(|at| holders.get(&(at, job.run)));
@@ -78,7 +78,7 @@ impl SqliteStorage {
             .bind(clock::now())
             .bind(filter.batch.map(|batch| batch.as_uuid()))
             .bind(filter.waits_for.map(rules::uuid_of));
-        let rows = query.fetch_all(self.pool()).await?;
+        let rows = query.fetch_all(self.reads()?).await?;
         let ids: Vec<Uuid> = rows
             .iter()
             .map(|row| Ok(row.try_get(0)?))
@@ -230,8 +230,9 @@ fn read_json<T: serde::de::DeserializeOwned>(text: &str) -> fault::Result<T> {
 /// All rows of a statement, each read by `read`.
 macro_rules! all {
     ($storage:expr, $query:expr, $read:expr, $doing:literal) => {{
-        let rows = $query.fetch_all($storage.pool()).await.map_err(Fault::from);
-        rows.and_then(|rows| rows.iter().map($read).collect())
+        let rows = async { Ok($query.fetch_all($storage.reads()?).await?) };
+        rows.await
+            .and_then(|rows| rows.iter().map($read).collect())
             .map_err(|fault: Fault| fault.during($doing))
     }};
 }
@@ -309,7 +310,7 @@ impl Inspect for SqliteStorage {
 
     async fn limits(&self) -> Result<Vec<LimitRecord>> {
         let limits = async {
-            let mut reader = self.pool().acquire().await?;
+            let mut reader = self.reads()?.acquire().await?;
             let mut step = Step::new(&mut reader, &self.0.queries, clock::now());
             rules::list(&mut step).await
         };

@@ -55,6 +55,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use sqlx::{SqliteConnection, SqlitePool};
+use tokio::runtime::Handle;
 use tokio::sync::{Notify, broadcast};
 
 use jobs_core::Result;
@@ -113,6 +114,12 @@ impl SqliteStorage {
     /// pool; else connections that can only read.
     pub fn pool(&self) -> &SqlitePool {
         &self.0.readers
+    }
+
+    /// The same, for us to read from: the pool panics where there is no runtime.
+    fn reads(&self) -> fault::Result<&SqlitePool> {
+        Handle::try_current().map_err(|_| fault::Fault::NoRuntime)?;
+        Ok(self.pool())
     }
 
     /// Does something in a transaction of which nobody else needs to hear.

@@ -6,7 +6,7 @@ use jobs_core::{Error, Result};
 
 use crate::SqliteStorage;
 use crate::clock;
-use crate::fault::{self, Fault};
+use crate::fault;
 use crate::queries::PLACEHOLDER;
 use crate::writer::Durability;
 
@@ -49,8 +49,9 @@ impl SqliteStorage {
             "select value from jobs_meta where key = 'version'",
             &self.0.prefix,
         ));
-        let row = sqlx::query(version).fetch_optional(self.pool()).await;
-        match row.map_err(Fault::from) {
+        let row = async { Ok(sqlx::query(version).fetch_optional(self.reads()?).await?) };
+        let row: fault::Result<_> = row.await;
+        match row {
             Ok(row) => Ok(row.map_or(0, |row| row.get(0))),
             Err(fault) if fault.is_missing_table() => Ok(0),
             Err(fault) => Err(fault.during(&format!("reading the version of {}", self.0.file))),

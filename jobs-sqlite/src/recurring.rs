@@ -38,9 +38,9 @@ impl SqliteStorage {
         let due = queries.recurring_due.query().bind(now).bind(at);
         let due = due.bind(id.to_owned()).bind(kinds.clone());
         let due = due.bind(i64::try_from(request.limit).unwrap_or(i64::MAX));
-        let rows = due.fetch_all(self.pool()).await?;
+        let rows = due.fetch_all(self.reads()?).await?;
         let next = queries.recurring_next.query().bind(now).bind(kinds);
-        let next = next.fetch_optional(self.pool()).await?;
+        let next = next.fetch_optional(self.reads()?).await?;
         Ok(RecurringDue {
             now: encode::time(now),
             records: rows.iter().filter_map(record).collect(),
@@ -70,8 +70,10 @@ impl SqliteStorage {
 
     pub(crate) async fn read_recurring(&self, id: &str) -> Result<Option<RecurringRecord>> {
         let query = self.0.queries.recurring.query().bind(id.to_owned());
-        let row = query.fetch_optional(self.pool()).await;
-        let row = row.map_err(|error| Fault::from(error).during("reading what recurs"))?;
+        let row = async { Ok(query.fetch_optional(self.reads()?).await?) };
+        let row = row
+            .await
+            .map_err(|fault: Fault| fault.during("reading what recurs"))?;
         Ok(row.and_then(|row| read_recurring(id, row.get(0))))
     }
 
@@ -83,8 +85,10 @@ impl SqliteStorage {
         let query = self.0.queries.recurring_page.query();
         let query = query.bind(after.unwrap_or_default().to_owned());
         let query = query.bind(i64::try_from(limit).unwrap_or(i64::MAX));
-        let rows = query.fetch_all(self.pool()).await;
-        let rows = rows.map_err(|error| Fault::from(error).during("listing what recurs"))?;
+        let rows = async { Ok(query.fetch_all(self.reads()?).await?) };
+        let rows = rows
+            .await
+            .map_err(|fault: Fault| fault.during("listing what recurs"))?;
         Ok(rows.iter().filter_map(record).collect())
     }
 }

@@ -95,7 +95,7 @@ impl SqliteStorage {
     ) -> fault::Result<u64> {
         let mut removed = 0;
         loop {
-            let rows = pick().bind(HANDFUL as i64).fetch_all(self.pool()).await?;
+            let rows = pick().bind(HANDFUL as i64).fetch_all(self.reads()?).await?;
             let ids = rows.iter().map(|row| row.try_get(0));
             let ids: Vec<Uuid> = ids.collect::<std::result::Result<_, _>>()?;
             let gone = self.remove(&ids, limits).await?;

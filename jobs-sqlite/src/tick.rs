@@ -39,7 +39,7 @@ impl SqliteStorage {
         let now = clock::now();
         let look = self.0.queries.tick.query().bind(now);
         let look = look.bind(now - encode::span(LONGEST_MAKING));
-        let row = look.fetch_one(self.pool()).await.map_err(Fault::from)?;
+        let row = look.fetch_one(self.reads()?).await.map_err(Fault::from)?;
         Ok((row.try_get(0)?, row.try_get(1)?))
     }
 }

@@ -98,9 +98,10 @@ impl SqliteStorage {
                 dead: row.try_get(2)?,
             })
         };
-        let rows = self.0.queries.presences.query().fetch_all(self.pool());
-        let rows = rows.await.map_err(Fault::from);
-        rows.and_then(|rows| rows.iter().map(presence).collect())
+        let query = self.0.queries.presences.query();
+        let rows = async { Ok(query.fetch_all(self.reads()?).await?) };
+        rows.await
+            .and_then(|rows| rows.iter().map(presence).collect())
             .map_err(|fault: Fault| fault.during("listing the workers"))
     }
 
@@ -111,7 +112,7 @@ impl SqliteStorage {
         let lost = async {
             let rows = runs.iter().map(|(job, run)| (Hex(job.as_uuid()), run));
             let query = self.0.queries.revoked.query().bind(encode::rows(rows)?);
-            let rows = query.fetch_all(self.pool()).await?;
+            let rows = query.fetch_all(self.reads()?).await?;
             let places = rows.iter().map(|row| row.try_get::<i64, _>(0));
             let places: Vec<i64> = places.collect::<std::result::Result<_, _>>()?;
             let job = |at: &i64| runs.get(usize::try_from(*at).ok()?).map(|(job, _)| *job);

@@ -27,6 +27,7 @@ mod observed;
 pub(crate) mod probe;
 mod recurring;
 mod request;
+mod runtime;
 mod within;
 
 use std::any::Any;
@@ -61,6 +62,7 @@ pub use request::{
     Presence, QueueShare, Refusal, Refused, RescueRequest, Rescued, Retention, Settlement, Verb,
     Wake, WorkerInfo,
 };
+pub use runtime::check_runtime;
 pub use within::Within;
 
 /// What a database must do for jobs to live in it. Third parties implement it too; the conformance

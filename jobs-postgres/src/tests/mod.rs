@@ -14,6 +14,7 @@ mod messages;
 mod plans;
 mod race;
 mod retention;
+mod runtime;
 mod statements;
 
 use std::future::Future;

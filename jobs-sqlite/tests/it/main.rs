@@ -10,6 +10,7 @@ mod limits;
 mod parents;
 mod processes;
 mod rules;
+mod runtime;
 mod stage;
 mod wake;
 mod within;
