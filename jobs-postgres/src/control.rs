@@ -97,17 +97,23 @@ pub(crate) async fn events(store: &Store, limit: usize) -> Result<Vec<ControlEve
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let statement = store.statement(&store.sql.control_events).bind(limit);
     let rows = store.rows("list what workers were told", statement).await?;
-    let recurring = |row: &PgRow| {
-        let is_one = row.get::<&str, _>("scope") == Scope::RECURRING;
-        is_one.then(|| row.get("name"))
+    let named = |row: &PgRow, scope: &str| {
+        let is_one = row.get::<&str, _>("scope") == scope;
+        is_one.then(|| row.get::<String, _>("name"))
+    };
+    let rule = |row: &PgRow| {
+        let text = row.get::<Option<&str>, _>("value")?;
+        crate::limits::written(&named(row, Scope::LIMIT)?, text)
     };
     let event = |row: &PgRow| ControlEvent {
         at: row.get("at"),
         verb: row.get("verb"),
         scope: scope(row),
-        recurring: recurring(row),
+        recurring: named(row, Scope::RECURRING),
+        limit: named(row, Scope::LIMIT),
+        rule: rule(row),
         until: row.get("ends_at"),
-        order: order(row.get("value")),
+        order: named(row, ORDER).and_then(|_| order(row.get("value"))),
         actor: row.get("actor"),
         reason: row.get("reason"),
     };

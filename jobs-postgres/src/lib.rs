@@ -168,8 +168,14 @@ impl Storage for PgStorage {
         limits::start(&self.store, start).await
     }
 
-    async fn set_limit(&self, name: &str, rule: Option<&LimitRule>) -> Result<()> {
-        limits::set(&self.store, name, rule).await
+    async fn set_limit(
+        &self,
+        name: &str,
+        rule: Option<&LimitRule>,
+        actor: &str,
+        reason: Option<&str>,
+    ) -> Result<()> {
+        limits::set(&self.store, name, rule, (actor, reason)).await
     }
 
     async fn register(&self, worker: &WorkerInfo) -> Result<()> {

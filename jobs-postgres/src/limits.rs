@@ -51,14 +51,22 @@ impl Declared {
 /// Writes down rules as programs declare them; never in a transaction of the caller's, where others would wait for it.
 pub(crate) async fn declare(store: &Store, rules: Vec<LimitRule>) -> Result<()> {
     for rule in rules {
-        write(store, &rule.name, Some(encode(&rule)), None, false).await?;
+        let declared = Change::Declared(encode(&rule));
+        write(store, &rule.name, declared, (None, None)).await?;
         limit_queue(store, &rule.name).await?;
         store.declared.learn(rule);
     }
     Ok(())
 }
 
-pub(crate) async fn set(store: &Store, name: &str, rule: Option<&LimitRule>) -> Result<()> {
+/// What follows from it may run into somebody else's locks. It is not begun anew then, which would be another deed: the upkeep
+/// does what is left.
+pub(crate) async fn set(
+    store: &Store,
+    name: &str,
+    rule: Option<&LimitRule>,
+    (actor, reason): (&str, Option<&str>),
+) -> Result<()> {
     if let Some(rule) = rule {
         rule.check()?;
         if rule.name != name {
@@ -68,31 +76,56 @@ pub(crate) async fn set(store: &Store, name: &str, rule: Option<&LimitRule>) -> 
             )));
         }
     }
-    let is_there = write(store, name, None, rule.map(encode), rule.is_none()).await?;
-    if is_there {
-        limit_queue(store, name).await?;
-    } else {
-        let statement = store.statement(&store.sql.unlimit).bind(name.to_owned());
-        let row = store.slow_row("take a limit away", statement).await?;
-        store.followed(&row);
-    }
+    let is_there = write(
+        store,
+        name,
+        Change::Set(rule.map(encode)),
+        (Some(actor), reason),
+    )
+    .await?;
+    let followed = match is_there {
+        true => limit_queue(store, name).await,
+        false => unlimit(store, name).await,
+    };
     store.kick();
+    followed.or_else(|error| match error.is_conflict() {
+        true => Ok(()),
+        false => Err(error),
+    })
+}
+
+async fn unlimit(store: &Store, name: &str) -> Result<()> {
+    let statement = store.statement(&store.sql.unlimit).bind(name.to_owned());
+    let row = store.slow_row("take a limit away", statement).await?;
+    store.followed(&row);
     Ok(())
+}
+
+/// A rule as a program declares it, or as an operator sets it, or lets it be as it is declared.
+enum Change {
+    Declared(String),
+    Set(Option<String>),
 }
 
 async fn write(
     store: &Store,
     name: &str,
-    declared: Option<String>,
-    set: Option<String>,
-    unset: bool,
+    change: Change,
+    (actor, reason): (Option<&str>, Option<&str>),
 ) -> Result<bool> {
+    let unset = matches!(change, Change::Set(None));
+    let (declared, set) = match change {
+        Change::Declared(rule) => (Some(rule), None),
+        Change::Set(rule) => (None, rule),
+    };
     let statement = store
         .statement(&store.sql.write_limit)
         .bind(name.to_owned())
         .bind(declared)
         .bind(set)
-        .bind(unset);
+        .bind(unset)
+        .bind(actor)
+        .bind(reason);
     let row = store.row("write a limit down", statement).await?;
     Ok(row.get(0))
 }
@@ -129,6 +162,22 @@ struct Written {
     excess: Excess,
 }
 
+/// What an event says that a limit was set to.
+pub(crate) fn written(name: &str, text: &str) -> Option<LimitRule> {
+    let rule: Written = serde_json::from_str(text).ok()?;
+    Some(rule.named(name))
+}
+
+impl Written {
+    fn named(self, name: &str) -> LimitRule {
+        LimitRule {
+            name: name.to_owned().into(),
+            bound: self.bound,
+            excess: self.excess,
+        }
+    }
+}
+
 pub(crate) async fn records(store: &Store) -> Result<Vec<LimitRecord>> {
     let rows = store
         .rows("list limits", store.statement(&store.sql.limits))
@@ -154,12 +203,7 @@ fn record(row: &PgRow) -> Result<LimitRecord> {
             source: "it is neither declared nor set".into(),
         });
     };
-    let name: String = row.get("name");
-    let mut record = LimitRecord::new(LimitRule {
-        name: name.into(),
-        bound: rule.bound,
-        excess: rule.excess,
-    });
+    let mut record = LimitRecord::new(rule.named(row.get("name")));
     record.declared = own.filter(|_| is_set);
     record.used = row.get::<f64, _>("used").ceil().max(0.0) as u64;
     record.waiting = row.get::<i64, _>("waiting") as u64;

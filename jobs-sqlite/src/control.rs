@@ -140,15 +140,22 @@ impl SqliteStorage {
 }
 
 fn event(row: &SqliteRow) -> fault::Result<ControlEvent> {
-    let is_recurring = row.try_get::<&str, _>(2)? == Scope::RECURRING;
-    let name: String = row.try_get(3)?;
+    let (scoped, name): (&str, &str) = (row.try_get(2)?, row.try_get(3)?);
+    let named = |scope: &str| (scoped == scope).then(|| name.to_owned());
+    let value: Option<&str> = row.try_get(4)?;
+    let limit = named(Scope::LIMIT);
+    // As with an order: what cannot be read is left out.
+    let rule = value.filter(|_| limit.is_some());
+    let rule = rule.and_then(|text| serde_json::from_str(text).ok());
     Ok(ControlEvent {
         at: time(row.try_get(0)?),
         verb: row.try_get(1)?,
         scope: scope(row, 2)?,
-        recurring: is_recurring.then_some(name),
+        recurring: named(Scope::RECURRING),
+        limit,
+        rule,
         until: row.try_get::<Option<i64>, _>(5)?.map(time),
-        order: order(row.try_get(4)?),
+        order: order(value.filter(|_| scoped == ORDER)),
         actor: row.try_get(6)?,
         reason: row.try_get(7)?,
     })

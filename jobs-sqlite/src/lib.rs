@@ -180,8 +180,14 @@ impl Storage for SqliteStorage {
         self.note_start(*start).await
     }
 
-    async fn set_limit(&self, name: &str, rule: Option<&LimitRule>) -> Result<()> {
-        self.choose_limit(name, rule).await
+    async fn set_limit(
+        &self,
+        name: &str,
+        rule: Option<&LimitRule>,
+        actor: &str,
+        reason: Option<&str>,
+    ) -> Result<()> {
+        self.choose_limit(name, rule, (actor, reason)).await
     }
 
     async fn register(&self, worker: &WorkerInfo) -> Result<()> {

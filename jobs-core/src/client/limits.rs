@@ -67,7 +67,7 @@ impl LimitHandle {
 }
 
 /// The change of a limit, carried out when this is awaited. Doing it twice is harmless. Who did it and why is
-/// told in the log (level info).
+/// kept ([`Inspect::control_events`](crate::storage::Inspect::control_events)), and told in the log (level info).
 #[derive(Clone, Debug)]
 #[must_use = "nothing happens before this is awaited"]
 pub struct LimitOperation {
@@ -102,7 +102,10 @@ impl LimitOperation {
             excess,
         });
         rule.as_ref().map_or(Ok(()), LimitRule::check)?;
-        client.storage().set_limit(&name, rule.as_ref()).await?;
+        let storage = client.storage();
+        storage
+            .set_limit(&name, rule.as_ref(), &actor, reason.as_deref())
+            .await?;
         let what = if rule.is_some() { "set" } else { "reset" };
         info!(limit = name, ?rule, actor, reason, "limit {what}");
         Ok(())

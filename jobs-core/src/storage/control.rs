@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
-use crate::job::{Due, QueueOrder, QueuePattern, check_kind};
+use crate::job::{Due, LimitRule, QueueOrder, QueuePattern, check_kind};
 
 /// What can be paused.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -41,6 +41,9 @@ impl Scope {
 
     /// The word in the place of a scope for events of recurring jobs, whose id is the name.
     pub const RECURRING: &'static str = "recurring";
+
+    /// The word in the place of a scope for events of limits.
+    pub const LIMIT: &'static str = "limit";
 
     /// As storages write it: `queue` or `kind`, and the name or pattern.
     pub fn as_parts(&self) -> (&'static str, &str) {
@@ -175,18 +178,22 @@ pub struct Controls {
     pub order: Option<OrderRecord>,
 }
 
-/// Something that all workers were told, or that was done to a recurring job.
+/// Something that all workers were told, or that was done to a recurring job or a limit.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ControlEvent {
     /// When.
     pub at: DateTime<Utc>,
     /// What was done: `pause`, `resume`, `order`; to a recurring job, the word of a
-    /// [`RecurringVerb`](crate::lifecycle::RecurringVerb).
+    /// [`RecurringVerb`](crate::lifecycle::RecurringVerb); to a limit, `set` or `reset`.
     pub verb: String,
     /// The queues or the kind that was paused or resumed.
     pub scope: Option<Scope>,
     /// The recurring job to which it was done.
     pub recurring: Option<String>,
+    /// The limit to which it was done.
+    pub limit: Option<String>,
+    /// What the limit was set to; `None` if it was reset.
+    pub rule: Option<LimitRule>,
     /// Until when it was paused, if an end was given.
     pub until: Option<DateTime<Utc>>,
     /// The order that was set; `None` for a pause or resume, and if it was taken back.

@@ -37,8 +37,8 @@ pub trait Inspect: Send + Sync {
     /// served.
     async fn controls(&self) -> Result<Controls>;
 
-    /// What all workers were told, and what operators did to recurring jobs, newest first; of the last 90
-    /// days at least, `limit` at most.
+    /// What all workers were told, and what operators did to recurring jobs and to limits, newest first; of
+    /// the last 90 days at least, `limit` at most.
     async fn control_events(&self, limit: usize) -> Result<Vec<ControlEvent>>;
 
     /// Every worker that has not retired, and those that died within the last day; oldest first.

@@ -224,7 +224,16 @@ pub trait Storage: Inspect + Any + Send + Sync + 'static {
     /// For a limit of a queue (`queue:NAME`) that nobody declares this makes it or takes it away. It counts
     /// every job of that queue, once, under one key, by itself: they need not name it. Jobs that
     /// wait in the queue when it is made wait for their turn from then on; those that run do not count.
-    async fn set_limit(&self, name: &str, rule: Option<&LimitRule>) -> Result<()>;
+    ///
+    /// Who did it and why is one of the [`control_events`](Inspect::control_events), `set` or `reset`, written in the
+    /// same step; what is refused leaves none.
+    async fn set_limit(
+        &self,
+        name: &str,
+        rule: Option<&LimitRule>,
+        actor: &str,
+        reason: Option<&str>,
+    ) -> Result<()>;
 
     /// Makes a worker known, or what it says of itself now. Repeating it is harmless, and does not bring back
     /// the dead.

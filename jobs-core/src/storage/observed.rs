@@ -156,9 +156,17 @@ impl StorageHandle {
     }
 
     /// Sets how much a limit allows.
-    pub async fn set_limit(&self, name: &str, rule: Option<&LimitRule>) -> Result<()> {
-        self.through("set_limit", 1, || (**self).set_limit(name, rule))
-            .await
+    pub async fn set_limit(
+        &self,
+        name: &str,
+        rule: Option<&LimitRule>,
+        actor: &str,
+        reason: Option<&str>,
+    ) -> Result<()> {
+        self.through("set_limit", 1, || {
+            (**self).set_limit(name, rule, actor, reason)
+        })
+        .await
     }
 
     /// Makes a worker known.

@@ -170,8 +170,14 @@ impl Storage for Probe {
     async fn start(&self, start: &Start) -> Result<bool> {
         self.0.memory.start(start).await
     }
-    async fn set_limit(&self, name: &str, rule: Option<&LimitRule>) -> Result<()> {
-        self.0.memory.set_limit(name, rule).await
+    async fn set_limit(
+        &self,
+        name: &str,
+        rule: Option<&LimitRule>,
+        actor: &str,
+        reason: Option<&str>,
+    ) -> Result<()> {
+        self.0.memory.set_limit(name, rule, actor, reason).await
     }
     async fn register(&self, worker: &WorkerInfo) -> Result<()> {
         self.0.memory.register(worker).await

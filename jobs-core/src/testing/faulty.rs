@@ -279,8 +279,14 @@ impl Storage for FaultyStorage {
         self.meet(Method::Start, self.behind().start(start)).await
     }
 
-    async fn set_limit(&self, name: &str, rule: Option<&LimitRule>) -> Result<()> {
-        let call = self.behind().set_limit(name, rule);
+    async fn set_limit(
+        &self,
+        name: &str,
+        rule: Option<&LimitRule>,
+        actor: &str,
+        reason: Option<&str>,
+    ) -> Result<()> {
+        let call = self.behind().set_limit(name, rule, actor, reason);
         self.meet(Method::SetLimit, call).await
     }
 

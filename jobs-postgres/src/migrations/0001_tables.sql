@@ -128,7 +128,8 @@ create table jobs.control (
     primary key (scope, name)
 );
 
--- What they were told, and what was done to recurring jobs (scope `recurring`, name its id), and by whom.
+-- What they were told, what was done to recurring jobs (scope `recurring`, name its id) and to limits (scope `limit`, value
+-- what it was set to), and by whom.
 create table jobs.control_event (
     id      bigint generated always as identity primary key,
     at      timestamptz not null default clock_timestamp(),

@@ -1,14 +1,20 @@
 -- Limits: what they allow, who uses them, and who is let in.
 
--- Writes down a limit: as a program declares it, or as an operator sets it (or no more). What operators set comes first. Answers
--- whether there is such a limit now.
-create or replace function jobs.write_limit(p_name text, p_declared json, p_set json, p_unset boolean) returns boolean language plpgsql volatile as $fn$
+-- Writes down a limit: as a program declares it, or as an operator (p_actor) sets it, or no more. What operators set comes first,
+-- and leaves an event. Answers whether there is such a limit now.
+create or replace function jobs.write_limit(p_name text, p_declared json, p_set json, p_unset boolean, p_actor text default null,
+                                 p_reason text default null)
+returns boolean language plpgsql volatile as $fn$
 declare
     d      record;
     n      record;
     v_rule json;
 begin
     select * into d from jobs.limit_def l where l.name = p_name for update;
+    if p_actor is not null then
+        insert into jobs.control_event (verb, scope, name, value, actor, reason)
+        values (case when p_unset then 'reset' else 'set' end, 'limit', p_name, p_set::text, p_actor, p_reason);
+    end if;
     p_declared := coalesce(p_declared, d.declared);
     p_set := case when p_unset then null else coalesce(p_set, d.set_to) end;
     v_rule := coalesce(p_set, p_declared);

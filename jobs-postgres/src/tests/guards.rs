@@ -533,12 +533,15 @@ const QUEUE: &str = "queue:default";
 
 async fn a_limit_is_taken_away_while_a_job_is_stored(home: Arc<Home>, storage: PgStorage) {
     let rule = LimitRule::concurrency(QUEUE, 1);
-    storage.set_limit(QUEUE, Some(&rule)).await.unwrap();
+    storage
+        .set_limit(QUEUE, Some(&rule), "ada", None)
+        .await
+        .unwrap();
     let mut session = session(&home).await;
     let new = new_job();
     let stored = session.insert(&storage, std::slice::from_ref(&new)).await;
     stored.unwrap();
-    storage.set_limit(QUEUE, None).await.unwrap();
+    storage.set_limit(QUEUE, None, "ada", None).await.unwrap();
     session.execute("commit").await.unwrap();
     to_be_had(&home, &storage, &[&new]).await;
 }

@@ -13,7 +13,10 @@ const QUEUE: &str = "queue:default";
 
 async fn limit(storage: &PgStorage) {
     let one = LimitRule::concurrency(QUEUE, 1);
-    storage.set_limit(QUEUE, Some(&one)).await.unwrap();
+    storage
+        .set_limit(QUEUE, Some(&one), "ada", None)
+        .await
+        .unwrap();
 }
 
 async fn permits(home: &Home) -> i64 {
@@ -85,7 +88,7 @@ fn who_was_committed_late_gets_in_line_by_the_next_tick() {
         let limits = storage.limits().await.unwrap();
         assert_eq!((limits[0].used, limits[0].waiting), (1, 1));
         // Once the limit is gone they need nothing any more.
-        storage.set_limit(QUEUE, None).await.unwrap();
+        storage.set_limit(QUEUE, None, "ada", None).await.unwrap();
         let me = worker(&storage).await;
         assert_eq!(claim(&storage, me, 10).await.1.jobs.len(), 2);
     });

@@ -174,7 +174,7 @@ async fn rescue_all(scene: &Scene) {
 async fn drain(scene: &Scene) {
     let storage = &scene.storages[0];
     for name in ["moving", "queue:r.c"] {
-        patiently!(scene, storage.set_limit(name, None)).unwrap();
+        patiently!(scene, storage.set_limit(name, None, "ada", None)).unwrap();
     }
     others::control(
         scene,

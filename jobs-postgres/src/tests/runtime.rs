@@ -127,7 +127,7 @@ fn told(storage: &PgStorage, me: jobs_core::job::WorkerId) {
         reopen_batch(batch.id)
         cancel_batch(batch.id, "ada", None)
         start(&start)
-        set_limit("queue:mail", Some(&rule))
+        set_limit("queue:mail", Some(&rule), "ada", None)
         register(&WorkerInfo::new(me))
         beat(&beat)
         suspect(me, None)

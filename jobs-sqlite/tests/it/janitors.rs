@@ -80,18 +80,24 @@ async fn what_a_bucket_has_left_behind_goes() {
     run_one(&storage, [BUCKET.by("")]).await;
     assert_eq!(rows(&folder, "", "bucket").await, 1);
     let other = LimitRule::concurrency("bucket", 2);
-    storage.set_limit("bucket", Some(&other)).await.unwrap();
+    storage
+        .set_limit("bucket", Some(&other), "ada", None)
+        .await
+        .unwrap();
     storage.retain(&Retention::default()).await.unwrap();
     assert_eq!(rows(&folder, "", "bucket").await, 0);
     // It was only set, and is taken away.
     let queue = LimitRule::bucket("queue:default", 1, HOUR, 5);
     storage
-        .set_limit("queue:default", Some(&queue))
+        .set_limit("queue:default", Some(&queue), "ada", None)
         .await
         .unwrap();
     run_one(&storage, []).await;
     assert_eq!(rows(&folder, "", "bucket").await, 1);
-    storage.set_limit("queue:default", None).await.unwrap();
+    storage
+        .set_limit("queue:default", None, "ada", None)
+        .await
+        .unwrap();
     assert_eq!(rows(&folder, "", "bucket").await, 0);
 }
 

@@ -87,7 +87,10 @@ async fn no_more_than_allowed_run_at_once_for_each_key() {
 
     // More are allowed: the two that wait are let in.
     let three = rule(Bound::Concurrency { max: 4 });
-    storage.set_limit(NAME, Some(&three)).await.unwrap();
+    storage
+        .set_limit(NAME, Some(&three), "ada", None)
+        .await
+        .unwrap();
     let (_, rest) = claim(&storage, worker, 10).await;
     assert_eq!(rest.jobs.len(), 2);
     let limit = storage.limits().await.unwrap().pop().unwrap();
@@ -199,7 +202,7 @@ async fn a_queue_may_have_a_limit_that_no_job_names() {
         excess: Excess::Wait,
     };
     storage
-        .set_limit("queue:default", Some(&one))
+        .set_limit("queue:default", Some(&one), "ada", None)
         .await
         .unwrap();
     storage.insert(&[new_job()]).await.unwrap();
@@ -213,7 +216,10 @@ async fn a_queue_may_have_a_limit_that_no_job_names() {
         .unwrap();
     let (_, claimed) = claim(&storage, worker, 10).await;
     assert_eq!(claimed.jobs.len(), 1);
-    storage.set_limit("queue:default", None).await.unwrap();
+    storage
+        .set_limit("queue:default", None, "ada", None)
+        .await
+        .unwrap();
     let (_, claimed) = claim(&storage, worker, 10).await;
     assert_eq!(claimed.jobs.len(), 2);
     assert!(storage.limits().await.unwrap().is_empty());

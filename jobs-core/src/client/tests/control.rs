@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use crate::client::Client;
 use crate::error::Error;
-use crate::job::{JobId, NewJob, QueueOrder};
+use crate::job::{Bound, JobId, NewJob, QueueOrder};
 use crate::storage::{MemoryStorage, Scope};
 
 async fn client_with(queue: &str) -> Client {
@@ -115,4 +115,25 @@ async fn draining_says_what_it_waited_for() {
     // What may not start is not waited for.
     client.queue("mail").pause().await.unwrap();
     client.queue("mail").drain().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_limit_is_set_by_somebody_for_a_reason() {
+    let client = Client::new(MemoryStorage::new());
+    let limit = client.limit("kind:resize");
+    let bound = Bound::Concurrency { max: 8 };
+    let set = limit.set(bound).by("ada").because("a new disk");
+    set.await.unwrap();
+    limit.set(Bound::Concurrency { max: 0 }).await.unwrap_err();
+    limit.reset().by("bo").await.unwrap();
+    let events = client.inspect().control_events(10).await.unwrap();
+    let [reset, set] = &events[..] else {
+        panic!("{events:?}");
+    };
+    let rule = set.rule.as_ref().map(|rule| rule.bound);
+    assert_eq!((&*set.verb, &*set.actor, rule), ("set", "ada", Some(bound)));
+    assert_eq!(set.reason.as_deref(), Some("a new disk"));
+    assert_eq!((&*reset.verb, &*reset.actor), ("reset", "bo"));
+    assert_eq!(reset.limit.as_deref(), Some("kind:resize"));
+    assert_eq!((&reset.rule, &reset.reason), (&None, &None));
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::tables::{Job, Tables};
-use crate::job::QueuePattern;
+use crate::job::{LimitRule, QueuePattern};
 use crate::lifecycle::RecurringEvent;
 use crate::storage::{
     Control, ControlEvent, ControlVerb, Controls, OrderRecord, Pause, PauseRecord, Scope,
@@ -98,15 +98,27 @@ impl Told {
 
     /// Notes what an operator did to a recurring job.
     pub(super) fn note(&mut self, id: &str, event: &RecurringEvent, now: DateTime<Utc>) {
+        let by = (&*event.by.actor, event.by.reason.as_deref());
         self.events.push_back(ControlEvent {
-            at: now,
-            verb: event.verb.as_str().into(),
-            scope: None,
             recurring: Some(id.into()),
             until: event.until,
-            order: None,
-            actor: event.by.actor.clone(),
-            reason: event.by.reason.clone(),
+            ..told(event.verb.as_str(), by, now)
+        });
+    }
+
+    /// Notes what an operator did to a limit.
+    pub(super) fn note_limit(
+        &mut self,
+        name: &str,
+        rule: Option<&LimitRule>,
+        by: (&str, Option<&str>),
+        now: DateTime<Utc>,
+    ) {
+        let verb = if rule.is_some() { "set" } else { "reset" };
+        self.events.push_back(ControlEvent {
+            limit: Some(name.into()),
+            rule: rule.cloned(),
+            ..told(verb, by, now)
         });
     }
 
@@ -120,14 +132,8 @@ impl Told {
     fn carry_out(&mut self, control: &Control, now: DateTime<Utc>) {
         let (actor, reason) = (&control.actor, &control.reason);
         let mut event = ControlEvent {
-            at: now,
-            verb: control.verb.as_str().into(),
             scope: control.verb.scope().cloned(),
-            recurring: None,
-            until: None,
-            order: None,
-            actor: actor.clone(),
-            reason: reason.clone(),
+            ..told(control.verb.as_str(), (actor, reason.as_deref()), now)
         };
         match &control.verb {
             ControlVerb::Pause(scope, end) => {
@@ -149,6 +155,22 @@ impl Told {
             }
         }
         self.events.push_back(event);
+    }
+}
+
+/// An event that says nothing but what was done, by whom and when.
+fn told(verb: &str, (actor, reason): (&str, Option<&str>), now: DateTime<Utc>) -> ControlEvent {
+    ControlEvent {
+        at: now,
+        verb: verb.into(),
+        scope: None,
+        recurring: None,
+        limit: None,
+        rule: None,
+        until: None,
+        order: None,
+        actor: actor.into(),
+        reason: reason.map(Into::into),
     }
 }
 

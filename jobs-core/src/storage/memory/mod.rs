@@ -206,8 +206,18 @@ impl Storage for MemoryStorage {
         Ok(self.with(|tables, now| tables.start(start, now)))
     }
 
-    async fn set_limit(&self, name: &str, rule: Option<&LimitRule>) -> Result<()> {
-        self.with(|tables, _| tables.set_limit(name, rule))
+    async fn set_limit(
+        &self,
+        name: &str,
+        rule: Option<&LimitRule>,
+        actor: &str,
+        reason: Option<&str>,
+    ) -> Result<()> {
+        self.with(|tables, now| {
+            tables.set_limit(name, rule)?;
+            tables.told.note_limit(name, rule, (actor, reason), now);
+            Ok(())
+        })
     }
 
     async fn register(&self, worker: &WorkerInfo) -> Result<()> {

@@ -14,7 +14,10 @@ use crate::job::{Bound, Condition, Excess, LimitRule, NewJob, State};
 use crate::storage::StorageHandle;
 
 async fn set(storage: &StorageHandle, name: &str, rule: Option<&LimitRule>) {
-    storage.set_limit(name, rule).await.expect("set_limit");
+    storage
+        .set_limit(name, rule, "ada", None)
+        .await
+        .expect("set_limit");
 }
 
 fn some(rule: &LimitRule, n: usize) -> Vec<NewJob> {
@@ -209,12 +212,53 @@ pub async fn a_wrong_rule_is_refused(storage: StorageHandle) {
         },
     );
     for wrong in [at_most("l", 0), at_most("other", 1), window] {
-        let answer = storage.set_limit("l", Some(&wrong)).await;
+        let answer = storage.set_limit("l", Some(&wrong), "ada", None).await;
         assert!(matches!(answer, Err(Error::Invalid(_))), "{answer:?}");
     }
     let found = limit_record(&storage, "l").await.expect("it is listed");
     assert_eq!(found.rule, at_most("l", 1));
     assert!(limit_record(&storage, "other").await.is_none());
+}
+
+/// To set a limit and to reset it leaves one event each: which, to what, who, why. What is refused leaves
+/// none, nor do declarations.
+pub async fn each_change_of_a_limit_is_on_record(storage: StorageHandle) {
+    store(&storage, &some(&at_most("l", 1), 1)).await;
+    let slow = rule(
+        "l",
+        Bound::SlidingWindow {
+            max: 3,
+            per: Duration::from_millis(1_500),
+        },
+    )
+    .or_reschedule(LATER);
+    let queue = at_most("queue:a", 2);
+    let changes = [
+        ("l", Some(&slow), Some("it is slow")),
+        ("l", None, None),
+        ("queue:a", Some(&queue), None),
+        ("queue:a", None, Some("it was enough")),
+    ];
+    for (name, rule, reason) in changes {
+        let set = storage.set_limit(name, rule, "ada", reason).await;
+        set.expect("set_limit");
+        let other = at_most("other", 0);
+        let refused = storage.set_limit(name, Some(&other), "ada", reason).await;
+        refused.expect_err("it lets nothing through");
+    }
+    let mut events = storage.control_events(10).await.expect("control_events");
+    events.reverse();
+    assert_eq!(events.len(), changes.len(), "{events:?}");
+    for (event, (name, rule, reason)) in events.iter().zip(changes) {
+        let verb = if rule.is_some() { "set" } else { "reset" };
+        assert_eq!((&*event.verb, &*event.actor), (verb, "ada"));
+        assert_eq!(event.limit.as_deref(), Some(name));
+        assert_eq!(event.rule.as_ref(), rule);
+        assert_eq!(event.reason.as_deref(), reason);
+        assert_eq!((&event.scope, &event.recurring), (&None, &None));
+        assert_eq!((&event.order, event.until), (&None, None));
+        assert!(close(event.at, storage.now()), "{event:?}");
+    }
 }
 
 /// A limit of a queue counts all its jobs, though they name none: those that wait already, and those that

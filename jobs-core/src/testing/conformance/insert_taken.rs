@@ -121,7 +121,7 @@ pub async fn nothing_is_taken_of_a_limited_queue(storage: StorageHandle) {
         bound: Bound::Concurrency { max: 1 },
         excess: Excess::Wait,
     };
-    let set = storage.set_limit("queue:a", Some(&rule)).await;
+    let set = storage.set_limit("queue:a", Some(&rule), "ada", None).await;
     set.expect("set_limit");
     let jobs = [job("a"), job("a")];
     let Some(handed) = insert_taken(&hand, &jobs, ClaimId::new()).await else {

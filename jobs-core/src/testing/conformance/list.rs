@@ -404,6 +404,7 @@ macro_rules! __conformance_list {
                 a_limit_may_be_set_before_it_is_declared
                 a_job_heavier_than_the_limit_runs_alone
                 a_wrong_rule_is_refused
+                each_change_of_a_limit_is_on_record
                 a_queue_can_be_limited
                 a_limited_queue_may_hold_limited_jobs
                 a_queue_limit_may_be_declared

@@ -130,16 +130,25 @@ fn a_limit_that_is_set_to_a_longer_window_goes_on_counting() {
         const LONG: LimitRule = LimitRule::fixed("window", 5, Duration::from_secs(60_000_180));
         run_one(&storage, [SHORT.by("")]).await;
         assert_eq!(used(&storage).await, [1]);
-        storage.set_limit("window", Some(&LONG)).await.unwrap();
+        storage
+            .set_limit("window", Some(&LONG), "ada", None)
+            .await
+            .unwrap();
         assert_eq!(used(&storage).await, [1]);
         run_one(&storage, [SHORT.by("")]).await;
         assert_eq!(used(&storage).await, [2]);
         // As a bucket it is full, and as a window again it is new.
         let bucket = LimitRule::bucket("window", 5, Duration::from_secs(3_600), 5);
-        storage.set_limit("window", Some(&bucket)).await.unwrap();
+        storage
+            .set_limit("window", Some(&bucket), "ada", None)
+            .await
+            .unwrap();
         run_one(&storage, [SHORT.by("")]).await;
         assert_eq!(used(&storage).await, [1]);
-        storage.set_limit("window", Some(&LONG)).await.unwrap();
+        storage
+            .set_limit("window", Some(&LONG), "ada", None)
+            .await
+            .unwrap();
         run_one(&storage, [SHORT.by("")]).await;
         assert_eq!(used(&storage).await, [1]);
     });

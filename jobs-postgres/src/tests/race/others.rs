@@ -117,7 +117,7 @@ impl Operator {
         };
         let rule = LimitRule::concurrency(name, max);
         let rule = self.luck.chance(70).then_some(&rule);
-        patiently!(self.scene, storage.set_limit(name, rule)).unwrap();
+        patiently!(self.scene, storage.set_limit(name, rule, "ada", None)).unwrap();
         self.scene.count("limits set");
     }
 }

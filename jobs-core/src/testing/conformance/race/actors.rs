@@ -207,7 +207,7 @@ impl Actor {
     async fn set_a_limit(&mut self) {
         let rule = at_most(LIMIT, self.luck.u32(1..=MOST));
         let rule = self.chance(80).then_some(&rule);
-        let set = self.storage.set_limit(LIMIT, rule).await;
+        let set = self.storage.set_limit(LIMIT, rule, "ada", None).await;
         set.expect("set_limit");
     }
 

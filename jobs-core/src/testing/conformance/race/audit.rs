@@ -333,7 +333,7 @@ async fn who_is_to_come(
 async fn storage_lets_all_in(storage: &StorageHandle) {
     let limits = storage.limits().await.unwrap_or_default();
     for limit in limits.iter().filter(|limit| limit.declared.is_some()) {
-        let set = storage.set_limit(&limit.rule.name, None).await;
+        let set = storage.set_limit(&limit.rule.name, None, "ada", None).await;
         set.expect("set_limit");
     }
 }
