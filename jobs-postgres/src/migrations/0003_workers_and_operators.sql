@@ -145,6 +145,7 @@ declare
     j          record;
     has_ticket boolean;
     has_line   boolean;
+    v_due      boolean;
     due        timestamptz;
     v_ended    uuid[] := '{}';          -- Deleted by this, with rules: from waiting or Awaiting, and from Failed
     v_failed   uuid[] := '{}';
@@ -172,19 +173,27 @@ begin
             continue;
         end if;
         has_ticket := false;
-        if j.state = 0 then
+        has_line := false;
+        v_due := j.run_at <= clock_timestamp();
+        if j.state = 0 and (p_verb in ('delete', 'reschedule') or p_verb = 'run_now' and not v_due) then
             -- The ticket is ours or a claim's. Whoever claims it now has it; then the job is Processing.
             delete from jobs.ticket t
              where t.queue = j.queue and t.priority = j.priority and t.run_at = j.run_at and t.job_id = j.id and t.run = j.run;
             has_ticket := found;
-        end if;
-        has_line := false;
-        if j.state = 0 and not has_ticket and j.rules is not null then
-            delete from jobs.blocked b where b.job_id = job;
-            has_line := found;
+            if not has_ticket and j.rules is not null then
+                delete from jobs.blocked b where b.job_id = job;
+                has_line := found;
+            end if;
+        elsif j.state = 0 then
+            -- A waiting job stays where it is, and is only looked at: who takes its ticket and puts it back stands in the way of
+            -- claims meanwhile, which pass it over and remember that they have seen all until there.
+            has_ticket := exists (
+                select from jobs.ticket t
+                 where t.queue = j.queue and t.priority = j.priority and t.run_at = j.run_at and t.job_id = j.id and t.run = j.run);
+            has_line := not has_ticket and j.rules is not null and exists (select from jobs.blocked b where b.job_id = job);
         end if;
         from_state := case j.state when 0 then case when not has_ticket and not has_line then 'processing'
-                                                    when j.run_at > clock_timestamp() then 'scheduled' else 'enqueued' end
+                                                    when not v_due then 'scheduled' else 'enqueued' end
                                    when 1 then 'awaiting' when 2 then 'succeeded' when 3 then 'failed' else 'deleted' end;
         due := null;
         if p_verb = 'delete' and from_state not in ('succeeded', 'deleted') then
@@ -262,18 +271,9 @@ begin
             to_state := case when due > clock_timestamp() then 'scheduled' else 'enqueued' end;
             queue := j.queue;
             priority := j.priority;
-        elsif has_ticket and to_state is null then
-            -- The verb does not apply, or has nothing to do: the ticket goes back to where it was.
-            if p_verb = 'run_now' then
-                to_state := from_state;
-            end if;
-            insert into jobs.ticket (queue, priority, run_at, job_id, run, kind)
-            values (j.queue, j.priority, j.run_at, job, j.run, j.kind);
-        elsif has_line and to_state is null then
-            if p_verb = 'run_now' then
-                to_state := from_state;
-            end if;
-            perform jobs.line_up(array[job]);
+        elsif (has_ticket or has_line) and to_state is null and p_verb = 'run_now' then
+            -- It is due already.
+            to_state := from_state;
         end if;
         v_touched := v_touched or to_state is not null and j.rules is not null;
         if j.state = 3 and to_state is not null then

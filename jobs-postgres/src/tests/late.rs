@@ -202,3 +202,39 @@ fn all_processes_are_told_of_a_job_that_becomes_another() {
         }
     });
 }
+
+/// A verb that changes nothing takes no job out of the way of claims: those would go on beyond it.
+#[test]
+fn a_verb_that_changes_nothing_holds_up_no_claim() {
+    test(|home| async move {
+        let storage = home.storage().await;
+        let me = worker(&storage).await;
+        let jobs: Vec<NewJob> = (0..10).map(|_| new_job()).collect();
+        storage.insert(&jobs).await.unwrap();
+        let mut connection = home.connection().await;
+        let mut open = connection.begin().await.unwrap();
+        let command = "select answer, from_state, to_state from jobs.command($1, $2, 'ada', null, null, null, false) where job is not null";
+        let ids: Vec<uuid::Uuid> = jobs[..4].iter().map(|job| job.id.as_uuid()).collect();
+        for (verb, jobs, wanted) in [
+            ("run_now", &ids[..2], ("done", Some("enqueued"))),
+            ("requeue", &ids[2..], ("wrong", None)),
+        ] {
+            let rows = sqlx::query(home.sql(command)).bind(verb).bind(jobs);
+            let rows = rows.fetch_all(&mut *open).await.unwrap();
+            assert_eq!(rows.len(), 2);
+            for row in rows {
+                assert_eq!((row.get(0), row.get(2)), wanted);
+                assert_eq!(row.get::<&str, _>(1), "enqueued");
+            }
+        }
+        let (_, claimed) = claim(&storage, me, 10).await;
+        assert_eq!(claimed.jobs.len(), 10);
+        open.commit().await.unwrap();
+        let left = home.sql("select count(*) from jobs.ticket");
+        let left: i64 = sqlx::query_scalar(left)
+            .fetch_one(&mut connection)
+            .await
+            .unwrap();
+        assert_eq!(left, 0);
+    });
+}
