@@ -28,7 +28,7 @@ pub(crate) const RETRY_FOR: Duration = Duration::from_secs(5);
 /// How long the sealing of a batch is tried again: who gave the batch to be stored cannot send it anew.
 const SEAL_FOR: Duration = Duration::from_secs(30);
 
-/// How long a verb is tried again that met a conflict: those pass in milliseconds or not at all.
+/// How long a verb is tried again after it met a conflict: those pass in milliseconds or not at all.
 const CONFLICTS_FOR: Duration = Duration::from_secs(1);
 
 const FIRST_PAUSE: Duration = Duration::from_millis(4);
@@ -122,11 +122,8 @@ impl StorageHandle {
     /// and whoever finds it sealed knows that it was done. With many members it may take long before the
     /// connection is lost, so that these 30 s begin then.
     pub async fn seal_batch(&self, batch: BatchId) -> Result<()> {
-        let (start, failed) = (Instant::now(), OnceLock::new());
-        let again = |error: &Error| {
-            let until = || *failed.get_or_init(|| start.elapsed()) + SEAL_FOR;
-            error.is_transient().then(until)
-        };
+        let until = from_the_first_failure(SEAL_FOR);
+        let again = |error: &Error| error.is_transient().then(&until);
         self.observe("seal_batch", 1, again, || (**self).seal_batch(batch))
             .await
     }
@@ -273,7 +270,9 @@ impl StorageHandle {
         items: usize,
         call: impl Fn() -> F,
     ) -> Result<T> {
-        let again = |error: &Error| error.is_conflict().then_some(CONFLICTS_FOR);
+        // PostgreSQL looks for deadlocks once somebody has waited for a second.
+        let until = from_the_first_failure(CONFLICTS_FOR);
+        let again = |error: &Error| error.is_conflict().then(&until);
         self.observe(verb, items, again, call).await
     }
 
@@ -316,6 +315,13 @@ impl StorageHandle {
         };
         calls.instrument(span).await
     }
+}
+
+/// Until when something is tried again, counted from its beginning, that may take long until it fails: for this time from the
+/// first failure on.
+fn from_the_first_failure(time: Duration) -> impl Fn() -> Duration {
+    let (start, failed) = (Instant::now(), OnceLock::new());
+    move || *failed.get_or_init(|| start.elapsed()) + time
 }
 
 /// Says how often a request was tried that has failed in the end.

@@ -102,6 +102,28 @@ async fn a_conflict_of_any_verb_is_tried_again_but_not_for_ever() {
     assert!(tries.load(Ordering::SeqCst) > 3);
 }
 
+/// A deadlock, say, which is noticed late.
+#[tokio::test(start_paused = true)]
+async fn a_conflict_that_was_long_in_coming_is_tried_again() {
+    let storage = StorageHandle::new(MemoryStorage::new());
+    let tries = AtomicU32::new(0);
+    let call = || async {
+        tokio::time::sleep(CONFLICTS_FOR * 2).await;
+        match tries.fetch_add(1, Ordering::SeqCst) {
+            0 => Err(conflict()),
+            _ => Ok(()),
+        }
+    };
+    storage.through("test", 1, call).await.unwrap();
+    let always = || async {
+        tokio::time::sleep(CONFLICTS_FOR * 2).await;
+        Err::<(), _>(conflict())
+    };
+    let start = Instant::now();
+    assert!(storage.through("test", 1, always).await.is_err());
+    assert!(start.elapsed() < CONFLICTS_FOR * 5);
+}
+
 #[test]
 fn without_a_runtime_there_is_nothing_to_wait_with() {
     assert_eq!(pause_before(1, RETRY_FOR), None);
