@@ -46,10 +46,13 @@ pub(crate) async fn cancel(
         Some(true) => {}
     }
     let mut members = Members::of(store, batch.as_uuid(), actor, reason).await?;
-    members.delete().await?;
-    members.delete_busy().await?;
+    let done = members.delete_all().await;
     store.kick();
-    Ok(members.deleted)
+    match done {
+        // To begin anew would find it cancelled and count nothing: what is left is left to `go_on`.
+        Err(error) if !error.is_conflict() => Err(error),
+        _ => Ok(members.deleted),
+    }
 }
 
 /// Goes on with batches whose cancellation somebody has begun who may have died. Members that somebody has locked are left
@@ -98,6 +101,11 @@ impl<'s> Members<'s> {
             deleted: 0,
             busy: Vec::new(),
         })
+    }
+
+    async fn delete_all(&mut self) -> Result<()> {
+        self.delete().await?;
+        self.delete_busy().await
     }
 
     /// Deletes all but those that somebody has locked.
@@ -181,7 +189,7 @@ impl<'s> Members<'s> {
         statement.bind(self.actor.to_owned()).bind(reason)
     }
 
-    /// Whoever runs into a deadlock comes back: to begin anew would find the batch cancelled, and count nothing.
+    /// Whoever runs into a deadlock comes back.
     async fn send(&self, statement: impl Fn(&Self) -> Statement) -> Result<Option<PgRow>> {
         let mut tries = 0;
         loop {
