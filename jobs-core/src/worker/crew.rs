@@ -1,6 +1,6 @@
 //! What all parts of one incarnation of a worker share.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -13,12 +13,12 @@ use super::appetite::Appetite;
 use super::config::Config;
 use super::held::{Held, Taken};
 use super::ledger::Ledger;
-use super::running::Running;
+use super::running::{Cancelled, Running};
 use super::serving::Serving;
 use super::settler::Settler;
 use crate::client::Client;
 use crate::handler::{DataMap, Registry, WorkerScope};
-use crate::job::{ClaimId, WorkerId};
+use crate::job::{ClaimId, JobId, WorkerId};
 use crate::lifecycle::{Outcome, RetryPolicy, Standing, Transition, decide};
 use crate::storage::{ClaimRequest, ClaimedJob, QueueShare, Settlement, StorageHandle, WorkerInfo};
 
@@ -188,6 +188,18 @@ impl Crew {
         let reason = format!("worker {} knows no kind `{kind}`", self.id);
         self.settle_unstarted(taken, Outcome::Released { reason });
         false
+    }
+
+    /// These were deleted, or are another worker's by now: those that run are cancelled, and those that are held are not
+    /// started.
+    pub(super) fn revoke(&self, jobs: &HashSet<JobId>) {
+        for job in jobs {
+            self.running.cancel(*job, Cancelled::Revoked);
+        }
+        for taken in self.held.take_if(|taken| jobs.contains(&taken.job.id)) {
+            let reason = "it was deleted before it was started".into();
+            self.settle_unstarted(&taken, Outcome::Released { reason });
+        }
     }
 
     pub(super) fn settle_unstarted(&self, taken: &Taken, outcome: Outcome) {

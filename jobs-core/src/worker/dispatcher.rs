@@ -7,6 +7,7 @@
 //! are this worker's without its knowing. A living worker's next beat gives them back (the claim is
 //! not in the ledger), a dead one's are rescued.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -19,7 +20,6 @@ use super::crew::Crew;
 use super::held::Taken;
 use super::prefetch::Prefetch;
 use super::queues::Queues;
-use super::running::Cancelled;
 use crate::clock::jittered;
 use crate::error::Result;
 use crate::lifecycle::Outcome;
@@ -311,12 +311,12 @@ impl Dispatcher {
             Err(RecvError::Lagged(_)) => Some(Wake::Everything),
             Ok(hint) => Some(hint),
         };
-        let mut look_for_pauses = false;
+        let (mut look_for_pauses, mut revoked) = (false, HashSet::new());
         while let Some(hint) = next {
             match hint {
                 Wake::Jobs(queue) if self.crew.serves(&queue) => self.news(),
                 Wake::Jobs(_) => {}
-                Wake::Cancelled(job) => self.crew.running.cancel(job, Cancelled::Revoked),
+                Wake::Cancelled(job) => drop(revoked.insert(job)),
                 Wake::Queues => {
                     self.news();
                     look_for_pauses = true;
@@ -332,6 +332,9 @@ impl Dispatcher {
                 Err(TryRecvError::Lagged(_)) => Some(Wake::Everything),
                 Err(TryRecvError::Empty | TryRecvError::Closed) => None,
             };
+        }
+        if !revoked.is_empty() {
+            self.crew.revoke(&revoked);
         }
         if look_for_pauses {
             let request = self.crew.claim_request_for_looking();

@@ -10,7 +10,7 @@ use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use super::caps::{Cap, Caps};
-use crate::job::ClaimId;
+use crate::job::{ClaimId, JobId};
 use crate::lifecycle::{LOST_LIMIT, is_last_chance};
 use crate::storage::ClaimedJob;
 
@@ -291,6 +291,15 @@ impl Held {
     /// How many runners there are.
     pub(super) fn runners(&self) -> usize {
         self.lock().runners
+    }
+
+    /// All jobs that are held, with the ownership under which they are.
+    pub(super) fn runs(&self) -> Vec<(JobId, i32)> {
+        let state = self.lock();
+        let capped = state.capped.iter().flat_map(|capped| &capped.waiting);
+        let all = state.jobs.iter().chain(&state.apart).chain(capped);
+        all.map(|ranked| (ranked.taken.job.id, ranked.taken.job.run))
+            .collect()
     }
 
     /// Takes out the jobs that `unwanted` names.

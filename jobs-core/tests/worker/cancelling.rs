@@ -1,9 +1,12 @@
 //! Jobs that are deleted while they run.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use jobs_core::job::{JobDefaults, JobId, State};
+use jobs_core::job::{JobDefaults, JobId, NewJob, State};
 use jobs_core::storage::{Answer, Command, StorageHandle, Verb};
+
+use tokio::sync::Semaphore;
 
 use crate::setup::{Counter, done, enqueue, eventually, kind, storage, until_state, worker};
 
@@ -56,6 +59,59 @@ async fn a_running_job_hears_of_its_deletion_and_its_outcome_is_dropped() {
         (record.state, record.attempt, heard.get()),
         (State::Deleted, 0, 1)
     );
+}
+
+/// One at a time or more than a worker is told one by one.
+#[tokio::test]
+async fn what_a_worker_has_taken_and_not_started_is_not_started_once_deleted() {
+    for count in [20, 600] {
+        let storage = storage();
+        let (gate, runs) = (Arc::new(Semaphore::new(0)), Counter::default());
+        let (door, ran) = (gate.clone(), runs.clone());
+        let quick = kind("taken_quick", JobDefaults::NONE, |_| {
+            Box::pin(async { done() })
+        });
+        let slow = kind("taken_slow", JobDefaults::NONE, move |_| {
+            let door = door.clone();
+            Box::pin(async move {
+                let _open = door.acquire().await.unwrap();
+                done()
+            })
+        });
+        let late = kind("taken_late", JobDefaults::NONE, move |_| {
+            ran.add();
+            Box::pin(async { done() })
+        });
+        let new = |kind: &'static str| NewJob::new(JobId::new(), kind, "{}");
+        let mut jobs: Vec<NewJob> = (0..2_000).map(|_| new("taken_quick")).collect();
+        jobs.push(new("taken_slow"));
+        let waiting: Vec<NewJob> = (0..count).map(|_| new("taken_late")).collect();
+        jobs.extend(waiting.clone());
+        storage.insert(&jobs).await.unwrap();
+        let running = worker(&storage, vec![quick, slow, late]).concurrency(1);
+        let running = running.start().await.unwrap();
+        until_state(&storage, jobs[2_000].id, State::Processing).await;
+        let all_quick = async || storage.inspect().counts().await.unwrap().succeeded == 2_000;
+        while !all_quick().await {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        let held = storage.inspect().counts().await.unwrap().processing;
+        assert!(held > 1, "{held}: nothing is held, and so nothing shown");
+        let command = Command {
+            verb: Verb::Delete,
+            jobs: waiting.iter().map(|job| job.id).collect(),
+            actor: "ana".into(),
+            reason: None,
+        };
+        storage.command(&command).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        gate.add_permits(1);
+        until_state(&storage, jobs[2_000].id, State::Succeeded).await;
+        running.stop().await;
+        assert_eq!(runs.get(), 0, "of {held} held");
+        let counts = storage.inspect().counts().await.unwrap();
+        assert_eq!((counts.deleted, counts.unfinished()), (count, 0));
+    }
 }
 
 #[tokio::test]
