@@ -262,7 +262,7 @@ begin
         priorities := priorities || told.priorities;
     end if;
 
-    -- Those whose key another holds, and that he is to become.
+    -- Those whose key another holds, and that he is to become. In the order of their ids, as everybody locks jobs.
     for u in
         select x.place::int, x.answer, x.kind, x.queue, x.priority, x.args, x.options, x.rules::json -> 'unique' ->> 'on_conflict' as on_conflict,
                x.rules::json -> 'limits' as limits,
@@ -270,7 +270,7 @@ begin
           from unnest(p_ids, ids, p_kinds, p_queues, p_priorities, p_args, p_options, p_due_at, p_due_in, p_rules)
                with ordinality x (id, answer, kind, queue, priority, args, options, due_at, due_in, rules, place)
          where x.answer <> x.id and x.rules::json -> 'unique' ->> 'on_conflict' in ('replace', 'debounce')
-         order by x.place
+         order by x.answer, x.place
     loop
         select r.queues, r.priorities, r.below into told
           from jobs.replace(u.answer, u.queue, u.priority, u.args::json, u.options::json, u.limits, case u.on_conflict when 'debounce' then u.due end) r;

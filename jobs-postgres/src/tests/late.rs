@@ -238,3 +238,57 @@ fn a_verb_that_changes_nothing_holds_up_no_claim() {
         assert_eq!(left, 0);
     });
 }
+
+/// Whoever replaces several locks them in the order of their ids, as operators' verbs do: neither waits for another who waits
+/// for him.
+#[test]
+fn jobs_that_become_others_are_locked_in_the_order_of_their_ids() {
+    test(|home| async move {
+        let storage = home.storage().await;
+        let with_key = |key: &str| {
+            let mut job = unique("a", Due::Now, OnConflict::Replace);
+            let rules = job.rules.as_mut().unwrap();
+            rules.unique.as_mut().unwrap().key = key.into();
+            job
+        };
+        // The key that comes first is held by the job that comes last.
+        let (first, last) = (with_key("z"), with_key("a"));
+        assert!(first.id < last.id);
+        storage
+            .insert(&[first.clone(), last.clone()])
+            .await
+            .unwrap();
+        let mut connection = home.connection().await;
+        let mut open = connection.begin().await.unwrap();
+        let lock = home.text("select from jobs.job where id = $1 for no key update nowait");
+        let lock =
+            |job: &NewJob| sqlx::query(sqlx::AssertSqlSafe(lock.clone())).bind(job.id.as_uuid());
+        lock(&first).execute(&mut *open).await.unwrap();
+        let replacing = {
+            let (storage, jobs) = (storage.clone(), [with_key("a"), with_key("z")]);
+            tokio::spawn(async move { storage.insert(&jobs).await })
+        };
+        let waits = home.text(
+            "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and query like '%jobs.insert_with_rules%'",
+        );
+        let mut other = home.connection().await;
+        let start = Instant::now();
+        loop {
+            let waits = sqlx::query_scalar(sqlx::AssertSqlSafe(waits.clone()));
+            let waiting: i64 = waits.fetch_one(&mut other).await.unwrap();
+            if waiting > 0 {
+                break;
+            }
+            assert!(
+                start.elapsed() < Duration::from_secs(20),
+                "it does not wait"
+            );
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        lock(&last).execute(&mut *open).await.unwrap();
+        open.commit().await.unwrap();
+        let answer = replacing.await.unwrap().unwrap();
+        let holders: Vec<_> = answer.iter().map(|inserted| inserted.id).collect();
+        assert_eq!(holders, [last.id, first.id]);
+    });
+}
