@@ -194,6 +194,8 @@ begin
     elsif b.finished_at is not null or b.cancelled_at is not null then
         return false;
     end if;
+    -- In one order by everybody.
+    perform jobs.lock_tree(p_batch);
     with recursive down (id) as (
         select p_batch
          union all
