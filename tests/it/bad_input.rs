@@ -368,13 +368,7 @@ async fn a_full_disk(place: &Place) {
     fs::write(&ballast, vec![1; 3 << 20]).unwrap();
     // One runs, and will end while there is no room to write that down.
     let running = hold.enqueue("go").on(&client).await.unwrap();
-    until(
-        "it runs",
-        PATIENCE,
-        async || place.effects.of("start"),
-        |it| it.len() == 1,
-    )
-    .await;
+    place.started(1).await;
     client.queue("later").pause().await.unwrap();
     let mut stored = Vec::new();
     let error = loop {

@@ -204,8 +204,7 @@ async fn a_cancelled_batch_stops(place: &Place) {
         .add_many(square.enqueue_many([1, 2]).delay(days(1)))
         .add_batch(inner);
     let batch = with_callbacks(batch).on(client).await.unwrap();
-    let look = async || place.effects.of("start").len();
-    until("both run", PATIENCE, look, |&count| count == 2).await;
+    place.started(2).await;
     assert_eq!(batch.cancel().by("ada").because("enough").await.unwrap(), 4);
     let record = batch.wait().await.unwrap();
     assert_eq!(

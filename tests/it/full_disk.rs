@@ -44,8 +44,7 @@ async fn fill_and_empty(place: &Place, ballast: &std::path::Path) {
     // Some run, and will end while there is no room to write that down.
     let running = large.enqueue_many(vec!["go".to_owned(); 8]).on(client);
     let running = running.await.unwrap();
-    let started = async || place.effects.of("start").len();
-    until("they run", PATIENCE, started, |n| *n == 8).await;
+    place.started(8).await;
     client.queue("later").pause().await.unwrap();
     let mut stored = Vec::new();
     let error = loop {

@@ -221,13 +221,7 @@ async fn the_outcome_of_a_deleted_job_is_discarded(place: &Place) {
         .await
         .unwrap();
     // Not only taken: then it would not be started.
-    until(
-        "it runs",
-        PATIENCE,
-        async || place.effects.of("start"),
-        |it| it.len() == 1,
-    )
-    .await;
+    place.started(1).await;
     let asked = Instant::now();
     handle.cancel().await.unwrap();
     until(

@@ -153,8 +153,7 @@ async fn outlast(place: &Place, server: &Server) {
         .on(&place.client)
         .await
         .unwrap();
-    let started = async || place.effects.of("start").len();
-    until("they run", PATIENCE, started, |count| *count == 10).await;
+    place.started(10).await;
     server.halt().await;
     // Here, enqueueing is tried for a while, and then said to have failed.
     let asked = Instant::now();

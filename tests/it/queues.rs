@@ -350,12 +350,11 @@ async fn a_queue_keeps_to_its_concurrency(place: &Place) {
         .await;
     let held = hold.enqueue_many(vec!["go"; 12]).queue("mail.bulk");
     let held = held.on(&place.client).await.unwrap();
-    let started = async || place.effects.of("start").len();
-    until("two run", PATIENCE, started, |started| *started == 2).await;
+    place.started(2).await;
     // Others are not kept waiting by those that wait.
     let others = notes(place, "other", 0..50).await;
     first_ran(place, &others).await;
-    assert_eq!(started().await, 2);
+    assert_eq!(place.effects.of("start").len(), 2);
     place.effects.open_gate("go");
     for handle in held.handles() {
         assert_eq!(handle.wait().await.unwrap().state, State::Succeeded);

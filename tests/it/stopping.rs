@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use jobs::State;
 
 use crate::kinds::{heeds, hold, ignores};
-use crate::setup::{PATIENCE, Place, on_all, until};
+use crate::setup::{PATIENCE, Place, on_all};
 
 on_all!(running_jobs_may_end_and_others_go_back_at_once: sqlite, postgres);
 
@@ -16,13 +16,7 @@ async fn running_jobs_may_end_and_others_go_back_at_once(place: &Place) {
         .on(&place.client)
         .await
         .unwrap();
-    until(
-        "both run",
-        PATIENCE,
-        async || place.effects.of("start"),
-        |it| it.len() == 2,
-    )
-    .await;
+    place.started(2).await;
     let waiting = hold
         .enqueue_many(["go"; 3])
         .on(&place.client)
@@ -72,13 +66,7 @@ async fn jobs_that_do_not_end_are_told_and_then_released(place: &Place) {
         .await;
     let heeding = heeds.enqueue().on(&place.client).await.unwrap();
     let deaf = ignores.enqueue("never").on(&place.client).await.unwrap();
-    until(
-        "both run",
-        PATIENCE,
-        async || place.effects.of("start"),
-        |it| it.len() == 2,
-    )
-    .await;
+    place.started(2).await;
     let began = std::time::SystemTime::now()
         .duration_since(std::time::UNIX_EPOCH)
         .unwrap();
@@ -102,13 +90,7 @@ async fn jobs_that_do_not_end_are_told_and_then_released(place: &Place) {
     // Another one takes them at once: nobody waits for anybody's death.
     let released = Instant::now();
     let next = place.process(|_| {}).await;
-    until(
-        "both run again",
-        PATIENCE,
-        async || place.effects.of("start"),
-        |it| it.len() == 4,
-    )
-    .await;
+    place.started(4).await;
     assert!(released.elapsed() < Duration::from_secs(20));
     drop(next);
 }

@@ -51,17 +51,11 @@ impl Tree {
     }
 }
 
-async fn run(home: &Home, sql: &str) {
-    let mut connection = home.connection().await;
-    let done = sqlx::raw_sql(home.sql(sql)).execute(&mut connection).await;
-    done.unwrap_or_else(|error| panic!("{sql}: {error}"));
-}
-
 async fn age(home: &Home, batch: BatchId) {
     let sql = format!(
         "update jobs.batch set created_at = created_at - interval '61 min' where id = '{batch}'"
     );
-    run(home, &sql).await;
+    home.run_alone(&sql).await;
 }
 
 /// It goes at once, unless the storage is at it by itself: then soon.
@@ -126,7 +120,7 @@ fn what_is_half_removed_cannot_be_completed() {
         // The storage looks after it by itself too: while it has the batch locked, this does nothing, and nothing is seen
         // yet of what it does. More than one member is gone then.
         while storage.counts().await.unwrap().awaiting >= 6 {
-            run(&home, "select jobs.remove_unsealed(1)").await;
+            home.run_alone("select jobs.remove_unsealed(1)").await;
         }
         for id in tree.batches {
             let sealed = storage.seal_batch(id).await;

@@ -35,18 +35,12 @@ async fn deleted(home: &Home) -> Vec<(JobId, String)> {
     rows.iter().map(event).collect()
 }
 
-async fn run(home: &Home, sql: &str) {
-    let mut connection = home.connection().await;
-    let done = sqlx::raw_sql(home.sql(sql)).execute(&mut connection).await;
-    done.unwrap_or_else(|error| panic!("{sql}: {error}"));
-}
-
 /// As if whoever cancelled it had died long ago.
 async fn age(home: &Home, batch: BatchId) {
     let sql = format!(
         "update jobs.batch set cancelled_at = cancelled_at - interval '6 s' where id = '{batch}'"
     );
-    run(home, &sql).await;
+    home.run_alone(&sql).await;
 }
 
 /// The storage looks after it by itself too: what that has locked just then is not deleted by a tick of ours.
@@ -113,16 +107,15 @@ fn what_somebody_has_begun_another_ends() {
         let me = worker(&storage).await;
         let (batch, members) = batch_of(&storage, 1_200).await;
         claim(&storage, me, 5).await;
-        run(
-            &home,
-            &format!("select jobs.cancel_batch('{batch}', 'ada', 'why')"),
-        )
+        home.run_alone(&format!(
+            "select jobs.cancel_batch('{batch}', 'ada', 'why')"
+        ))
         .await;
         let some = members[1_100..].iter().map(|job| format!("'{job}'"));
         let some = some.collect::<Vec<_>>().join(", ");
         let delete =
             format!("select jobs.delete_members(array[{some}]::uuid[], false, 'ada', 'why')");
-        run(&home, &delete).await;
+        home.run_alone(&delete).await;
         assert_eq!(storage.counts().await.unwrap().deleted, 100);
         age(&home, batch).await;
         is_deleted(&storage, batch, 1_200).await;

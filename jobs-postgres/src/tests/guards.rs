@@ -322,17 +322,12 @@ async fn session(home: &Home) -> PgConnection {
     connection
 }
 
-async fn run(home: &Home, connection: &mut PgConnection, sql: &str) {
-    let ran = sqlx::raw_sql(home.sql(sql)).execute(connection).await;
-    ran.unwrap_or_else(|error| panic!("{sql}: {error}"));
-}
-
 /// The same in a session of its own, which may have to wait for another.
 fn run_beside(home: &Arc<Home>, sql: String) -> tokio::task::JoinHandle<()> {
     let home = Arc::clone(home);
     tokio::spawn(async move {
         let mut connection = home.connection().await;
-        run(&home, &mut connection, &sql).await;
+        home.run(&mut connection, &sql).await;
     })
 }
 
@@ -426,7 +421,7 @@ async fn a_child_is_locked_when_its_parent_ends(home: Arc<Home>, storage: PgStor
         "select from jobs.job where id = '{}' for no key update",
         child.id
     );
-    run(&home, &mut session, &lock).await;
+    home.run(&mut session, &lock).await;
     succeed(&storage, me, first, &jobs[0]).await;
     session.execute("rollback").await.unwrap();
     to_be_had(&home, &storage, &[&child]).await;
@@ -443,7 +438,7 @@ async fn a_batch_is_sealed_while_a_parent_ends(home: Arc<Home>, storage: PgStora
     storage.create_batch(&new, members).await.unwrap();
     let mut session = session(&home).await;
     let seal = format!("select jobs.seal_batch('{batch}')");
-    run(&home, &mut session, &seal).await;
+    home.run(&mut session, &seal).await;
     succeed(&storage, me, first, &jobs[0]).await;
     session.execute("commit").await.unwrap();
     to_be_had(&home, &storage, &[&waits]).await;
@@ -483,11 +478,11 @@ async fn two_add_up_a_batch(home: Arc<Home>, storage: PgStorage) {
         )
     };
     let mut plain = home.connection().await;
-    run(&home, &mut plain, &settle(&jobs.jobs[0])).await;
+    home.run(&mut plain, &settle(&jobs.jobs[0])).await;
     let mut session = session(&home).await;
     let fold = format!("select jobs.fold_batch('{batch}')");
-    run(&home, &mut session, &fold).await;
-    run(&home, &mut plain, &settle(&jobs.jobs[1])).await;
+    home.run(&mut session, &fold).await;
+    home.run(&mut plain, &settle(&jobs.jobs[1])).await;
     let other = run_beside(&home, fold);
     a_moment(&other).await;
     session.execute("commit").await.unwrap();
@@ -516,10 +511,10 @@ async fn two_let_in_at_once(home: Arc<Home>, storage: PgStorage) {
     storage.tick().await.unwrap();
     let mut plain = home.connection().await;
     // By hand: the storage would let one in at once.
-    run(&home, &mut plain, "delete from jobs.control").await;
+    home.run(&mut plain, "delete from jobs.control").await;
     let mut session = session(&home).await;
     let admit = "select jobs.admit(10)";
-    run(&home, &mut session, admit).await;
+    home.run(&mut session, admit).await;
     let other = run_beside(&home, admit.into());
     a_moment(&other).await;
     session.execute("commit").await.unwrap();
@@ -554,7 +549,7 @@ async fn a_limit_is_taken_away_while_a_job_gets_in_line(home: Arc<Home>, storage
     let id = new.id;
     let line_up =
         format!("delete from jobs.ticket where job_id = '{id}'; select jobs.line_up('{{{id}}}')");
-    run(&home, &mut session, &line_up).await;
+    home.run(&mut session, &line_up).await;
     session.execute("commit").await.unwrap();
     to_be_had(&home, &storage, &[&new]).await;
 }

@@ -59,6 +59,17 @@ impl Home {
             .expect("the test server answers")
     }
 
+    /// Carries out statements beside the storage, in a session.
+    pub(crate) async fn run(&self, session: &mut PgConnection, sql: &str) {
+        let ran = sqlx::raw_sql(self.sql(sql)).execute(session).await;
+        ran.unwrap_or_else(|error| panic!("{sql}: {error}"));
+    }
+
+    /// The same in a session of their own.
+    pub(crate) async fn run_alone(&self, sql: &str) {
+        self.run(&mut self.connection().await, sql).await;
+    }
+
     /// A statement beside the storage, with the schema filled in.
     pub(crate) fn sql(&self, sql: &str) -> AssertSqlSafe<Arc<str>> {
         AssertSqlSafe(self.text(sql))

@@ -186,12 +186,7 @@ async fn fill(home: &Home, connection: &mut PgConnection, jobs: usize) {
          )
          insert into jobs.ticket (queue, priority, run_at, job_id, run, kind) select 'default', 0, run_at, id, 0, 'add' from later;"
     );
-    script(home, connection, &fill).await;
-}
-
-async fn script(home: &Home, connection: &mut PgConnection, sql: &str) {
-    let ran = sqlx::raw_sql(home.sql(sql)).execute(connection).await;
-    ran.unwrap_or_else(|error| panic!("{sql}: {error}"));
+    home.run(connection, &fill).await;
 }
 
 /// Among very many, and before the server has noticed that there are as many: what is taken and settled is all that is read.
@@ -204,11 +199,12 @@ fn nothing_is_read_as_a_whole_among_very_many() {
         let tables = "jobs.job, jobs.ticket, jobs.claim";
         // So that autovacuum does not look first.
         let alone = "alter table jobs.ticket set (autovacuum_enabled = off); analyze jobs.job, jobs.ticket, jobs.claim";
-        script(&home, &mut connection, alone).await;
+        home.run(&mut connection, alone).await;
         fill(&home, &mut connection, many()).await;
         for known in [false, true] {
             if known {
-                script(&home, &mut connection, &format!("analyze {tables}")).await;
+                home.run(&mut connection, &format!("analyze {tables}"))
+                    .await;
             }
             store(&storage, 900).await;
             let mut fresh = home.connection().await;
@@ -274,11 +270,10 @@ fn a_claim_reads_no_blocked_job() {
              insert into jobs.blocked (job_id, limit_name, key, priority, run_at, queue, ready)
              select gen_random_uuid(), 'l', '', -5, now() - interval '1 h', 'default', true from generate_series({blocked} + 1, 200000);"
         );
-        script(&home, &mut connection, &hostile).await;
+        home.run(&mut connection, &hostile).await;
         for known in [false, true] {
             if known {
-                script(
-                    &home,
+                home.run(
                     &mut connection,
                     "analyze jobs.job, jobs.ticket, jobs.blocked",
                 )
@@ -305,12 +300,8 @@ fn an_insert_reads_nothing() {
         fill(&home, &mut connection, many() / 10).await;
         for known in [false, true] {
             if known {
-                script(
-                    &home,
-                    &mut connection,
-                    "analyze jobs.job, jobs.ticket, jobs.lane",
-                )
-                .await;
+                home.run(&mut connection, "analyze jobs.job, jobs.ticket, jobs.lane")
+                    .await;
             }
             let jobs: Vec<_> = (0..500).map(|_| new_job()).collect();
             let mut fresh = home.connection().await;
@@ -347,10 +338,10 @@ fn what_is_due_of_ten_thousand_recurring_jobs_is_all_that_is_read() {
             select 'due' || n, gen_random_uuid(), 'add', now() - interval '1 s', '{}' from generate_series(1, 7) n;
             insert into jobs.recurring (id, version, kind, look_at, record)
             select 'never' || n, gen_random_uuid(), 'add', null, '{}' from generate_series(1, 1000) n;";
-        script(&home, &mut connection, fill).await;
+        home.run(&mut connection, fill).await;
         for known in [false, true] {
             if known {
-                script(&home, &mut connection, "analyze jobs.recurring").await;
+                home.run(&mut connection, "analyze jobs.recurring").await;
             }
             let mut fresh = home.connection().await;
             fresh.execute("begin").await.unwrap();

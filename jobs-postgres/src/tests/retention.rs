@@ -23,18 +23,11 @@ async fn number(home: &Home, connection: &mut PgConnection, sql: &str) -> i64 {
     row.unwrap_or_else(|error| panic!("{sql}: {error}")).get(0)
 }
 
-async fn run(home: &Home, connection: &mut PgConnection, sql: &str) {
-    sqlx::raw_sql(home.sql(sql))
-        .execute(connection)
-        .await
-        .unwrap();
-}
-
 /// Stores jobs of a day, runs all, and has it that they ended on that day.
 async fn finished_day(storage: &PgStorage, home: &Home, days_ago: i64, jobs: usize) -> Vec<NewJob> {
     let mut connection = home.connection().await;
     let make = format!("select jobs.make_day((now() at time zone 'UTC')::date - {days_ago})");
-    run(home, &mut connection, &make).await;
+    home.run(&mut connection, &make).await;
     let jobs: Vec<_> = (0..jobs).map(|_| of_day(days_ago)).collect();
     storage.insert(&jobs).await.unwrap();
     let me = worker(storage).await;
@@ -47,7 +40,7 @@ async fn finished_day(storage: &PgStorage, home: &Home, days_ago: i64, jobs: usi
     let aged = format!(
         "update jobs.job set finished_at = finished_at - interval '{days_ago} days' where state = 2"
     );
-    run(home, &mut connection, &aged).await;
+    home.run(&mut connection, &aged).await;
     jobs
 }
 
@@ -89,7 +82,7 @@ fn what_is_not_over_is_put_back() {
                 "update jobs.job set state = {state}, run = run + 1, finished_at = now() - interval '20 days' where id = '{}'",
                 job.id
             );
-            run(&home, &mut connection, &end).await;
+            home.run(&mut connection, &end).await;
         }
         assert_eq!(storage.retain(&Retention::default()).await.unwrap(), 50);
         for job in [&waits, &runs, &failed, &kept] {
@@ -128,8 +121,7 @@ fn strays_move_into_the_partition_of_their_day() {
         let mut connection = home.connection().await;
         let strays = "select count(*) from jobs.job_default";
         assert_eq!(number(&home, &mut connection, strays).await, 1);
-        run(
-            &home,
+        home.run(
             &mut connection,
             "select jobs.make_day((now() at time zone 'UTC')::date + 30)",
         )
@@ -149,7 +141,8 @@ fn room_is_made_beside_open_transactions() {
         connection.execute("begin").await.unwrap();
         connection.insert(&storage, &[new_job()]).await.unwrap();
         let mut other = home.connection().await;
-        run(&home, &mut other, "select jobs.make_day('2099-12-31')").await;
+        home.run(&mut other, "select jobs.make_day('2099-12-31')")
+            .await;
         connection.execute("commit").await.unwrap();
         let made = "select count(*) from pg_class where oid = to_regclass('jobs.job_20991231')";
         assert_eq!(number(&home, &mut other, made).await, 1);

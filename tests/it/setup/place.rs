@@ -190,6 +190,12 @@ impl Place {
         self.until(id, |record| record.state == state).await
     }
 
+    /// Waits until so many jobs have said that they started.
+    pub(crate) async fn started(&self, jobs: usize) {
+        let look = async || self.effects.of("start").len();
+        until("they run", PATIENCE, look, |started| *started == jobs).await;
+    }
+
     /// Waits until nothing is waiting or running any more.
     pub(crate) async fn drained(&self, patience: Duration) {
         let look = async || self.storage.inspect().counts().await.ok();
