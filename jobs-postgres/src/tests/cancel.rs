@@ -143,14 +143,11 @@ fn who_is_locked_holds_up_nobody() {
         let count = storage.cancel_batch(batch, "ada", None).await.unwrap();
         assert_eq!(count, 29);
         age(&home, batch).await;
-        // There is other upkeep to do.
+        // There is other upkeep to do: who waited would wait for two seconds.
         let start = Instant::now();
         storage.tick().await.unwrap();
-        assert!(
-            start.elapsed() < Duration::from_secs(1),
-            "{:?}",
-            start.elapsed()
-        );
+        let took = start.elapsed();
+        assert!(took < Duration::from_millis(1_900), "{took:?}");
         assert_eq!(storage.counts().await.unwrap().enqueued, 1);
         let done = sqlx::raw_sql("commit").execute(&mut connection).await;
         done.unwrap();
