@@ -181,7 +181,7 @@ async fn what_is_finished_goes_in_time_and_nothing_else(place: &Place) {
         place.until(id, |record| record.state.is_final()).await;
     }
     place.until_state(retried.id(), State::Scheduled).await;
-    place.until_state(running.id(), State::Processing).await;
+    place.until_started(running.id()).await;
 
     let there = async || {
         let mut there = Vec::new();

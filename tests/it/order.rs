@@ -71,7 +71,7 @@ async fn keep_busy(place: &Place, queue: &'static str) -> JobId {
         .on(&place.client)
         .await
         .unwrap();
-    place.until_state(held.id(), State::Processing).await;
+    place.until_started(held.id()).await;
     held.id()
 }
 

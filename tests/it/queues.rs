@@ -42,7 +42,7 @@ async fn a_paused_queue_starts_nothing(place: &Place) {
         .on(&place.client)
         .await
         .unwrap();
-    place.until_state(running.id(), State::Processing).await;
+    place.until_started(running.id()).await;
     // One that has only looked while the queue was open, in another client's eyes, too.
     place
         .client
@@ -225,7 +225,7 @@ async fn draining_waits_for_what_runs_and_what_is_due(place: &Place) {
         .on(&place.client)
         .await
         .unwrap();
-    place.until_state(held.id(), State::Processing).await;
+    place.until_started(held.id()).await;
     let later = note.enqueue(7).queue("mail").delay(jobs::hours(1));
     let later = later.on(&place.client).await.unwrap();
     let mail = place.client.queue("mail");
@@ -258,7 +258,7 @@ on_each!(a_drained_worker_leaves_the_rest_to_others: sqlite, postgres);
 async fn a_drained_worker_leaves_the_rest_to_others(place: &Place) {
     let one = place.start(|worker| worker.concurrency(1)).await;
     let held = hold.enqueue("go").on(&place.client).await.unwrap();
-    place.until_state(held.id(), State::Processing).await;
+    place.until_started(held.id()).await;
     let waiting = notes(place, "default", 0..5).await;
     let draining = one.drain();
     let going_on = async {
@@ -287,7 +287,7 @@ async fn an_order_reaches_all_workers(place: &Place) {
         })
         .await;
     let held = hold.enqueue("go").on(&place.client).await.unwrap();
-    place.until_state(held.id(), State::Processing).await;
+    place.until_started(held.id()).await;
     let of_a = notes(place, "a", 0..10).await;
     let of_b = notes(place, "b", 10..20).await;
     let order = QueueOrder::strict(["b"]).unwrap();

@@ -218,7 +218,7 @@ async fn a_run_that_has_not_finished_holds_the_next(place: &Place) {
         .await
         .unwrap();
     let first = recurring.trigger().await.unwrap();
-    place.until_state(first.job, State::Processing).await;
+    place.until_started(first.job).await;
     let second = recurring.trigger().await.unwrap();
     assert_eq!((second.job, second.existing), (first.job, true));
     recurring.change().overlap(Overlap::Queue).await.unwrap();

@@ -76,7 +76,7 @@ on_each!(a_panic_hurts_nobody_else: memory, sqlite, postgres);
 async fn a_panic_hurts_nobody_else(place: &Place) {
     let worker = place.start(|worker| worker).await;
     let beside = hold.enqueue("go").on(&place.client).await.unwrap();
-    place.until_state(beside.id(), State::Processing).await;
+    place.until_started(beside.id()).await;
     let handle = boom
         .enqueue("out of cheese")
         .on(&place.client)

@@ -183,7 +183,7 @@ async fn running_jobs_are_left_alone(place: &Place) {
     let made = recurring.create("0 0 1 1 *", hold.enqueue("go")).await;
     made.unwrap();
     let run = recurring.trigger().await.unwrap().job;
-    place.until_state(run, State::Processing).await;
+    place.until_started(run).await;
     recurring.pause().await.unwrap();
     recurring.resume().await.unwrap();
     let changed = recurring.change().schedule("0 0 2 1 *");

@@ -81,6 +81,12 @@ impl Home {
     }
 }
 
+/// A test that waits for what never comes must say so, instead of holding up all others for ever.
+fn longest() -> Duration {
+    let long = std::env::var_os("JOBS_TEST_LONG").is_some_and(|value| value == "1");
+    Duration::from_secs(if long { 3_600 } else { 600 })
+}
+
 pub(crate) fn test<F, T>(body: F)
 where
     F: FnOnce(Arc<Home>) -> T,
@@ -95,7 +101,11 @@ where
         .build()
         .unwrap();
     let inner = home.clone();
-    let run = AssertUnwindSafe(|| runtime.block_on(body(inner)));
+    let body = async {
+        let ended = tokio::time::timeout(longest(), body(inner)).await;
+        assert!(ended.is_ok(), "not ended after {:?}: it hangs", longest());
+    };
+    let run = AssertUnwindSafe(|| runtime.block_on(body));
     let outcome = std::panic::catch_unwind(run);
     runtime.block_on(async {
         let mut connection = home.connection().await;

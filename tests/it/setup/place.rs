@@ -12,7 +12,7 @@ use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, Connection, Executor, PgConnection};
 use tokio::runtime::{Builder, Runtime};
 
-use super::{Effects, PATIENCE, until};
+use super::{Effects, PATIENCE, long, until};
 use crate::kinds::named;
 
 /// Which storage.
@@ -67,7 +67,11 @@ pub(crate) fn run(place: impl Future<Output = Place>, test: impl AsyncFn(&Place)
         .build()
         .unwrap();
     let place = runtime.block_on(place);
-    let ended = panic::catch_unwind(panic::AssertUnwindSafe(|| runtime.block_on(test(&place))));
+    let test = async {
+        let ended = tokio::time::timeout(longest(), test(&place)).await;
+        assert!(ended.is_ok(), "not ended after {:?}: it hangs", longest());
+    };
+    let ended = panic::catch_unwind(panic::AssertUnwindSafe(|| runtime.block_on(test)));
     if ended.is_err() {
         place.tell();
     }
@@ -75,6 +79,11 @@ pub(crate) fn run(place: impl Future<Output = Place>, test: impl AsyncFn(&Place)
     if let Err(panic) = ended {
         panic::resume_unwind(panic);
     }
+}
+
+/// A test that waits for what never comes must say so, instead of holding up all others for ever.
+fn longest() -> Duration {
+    Duration::from_secs(if long() { 3_600 } else { 600 })
 }
 
 /// The server that the tests use.
@@ -188,6 +197,13 @@ impl Place {
     /// Waits until a job stands there.
     pub(crate) async fn until_state(&self, id: JobId, state: State) -> JobRecord {
         self.until(id, |record| record.state == state).await
+    }
+
+    /// Waits until a job has said that it started. It is `Processing` before that, from the moment at which a
+    /// worker has it, and until it starts the worker may still give it back.
+    pub(crate) async fn until_started(&self, id: JobId) {
+        let look = async || self.effects.of_job("start", id).len();
+        until("a job has started", PATIENCE, look, |starts| *starts > 0).await;
     }
 
     /// Waits until so many jobs have said that they started.
