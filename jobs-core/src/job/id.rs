@@ -42,20 +42,25 @@ impl std::error::Error for IdError {}
 static LAST_JOB: [AtomicU64; 8] = [const { AtomicU64::new(0) }; 8];
 static LAST_OTHER: AtomicU64 = AtomicU64::new(0);
 
-/// Clocks that differ by less than this, in milliseconds, count as one.
-const SAME_CLOCK: u64 = 3_600_000;
-
-/// The last identifier by this clock: one that is near, else a free place for it, else the nearest.
+/// The last identifier by this clock: one that is near; else a free place for it, and when all are taken the newest before it,
+/// which is of a clock that went on without making any; else the nearest.
 fn last_job(now: Duration) -> &'static AtomicU64 {
-    let now = now.as_millis() as u64;
-    let distance = |last: &&AtomicU64| match last.load(Ordering::Relaxed) >> 12 {
-        0 => SAME_CLOCK,
-        last => last.abs_diff(now),
+    last_of(&LAST_JOB, now.as_millis() as u64)
+}
+
+fn last_of(places: &[AtomicU64], now: u64) -> &AtomicU64 {
+    let distance = |last: &&AtomicU64| {
+        let last = last.load(Ordering::Relaxed) >> 12;
+        let far = last.abs_diff(now);
+        match last {
+            0 => (1, 0),
+            // Farther ahead it would be put back, and its own clock's next might be no later than its last.
+            _ if far <= LONGEST_LEAD => (0, far),
+            last if last < now => (2, far),
+            _ => (3, far),
+        }
     };
-    LAST_JOB
-        .iter()
-        .min_by_key(distance)
-        .expect("there are eight")
+    places.iter().min_by_key(distance).expect("there are some")
 }
 
 fn last_other(_: Duration) -> &'static AtomicU64 {
@@ -231,6 +236,41 @@ mod tests {
             .map(|_| (JobId::at(now), JobId::at(next_year)))
             .collect();
         assert!(pairs.is_sorted_by(|one, other| one.0 < other.0 && one.1 < other.1));
+    }
+
+    #[test]
+    fn clocks_that_are_near_do_not_disturb_each_other() {
+        let places = [const { AtomicU64::new(0) }; 8];
+        let noon = Duration::from_secs(20_000 * 86_400);
+        let clocks = [0, 11, 60, 1_800, 7_200].map(Duration::from_secs);
+        let mut made: [Vec<Uuid>; 5] = Default::default();
+        // All of it within one millisecond of each clock, and then a second later.
+        for passed in [0, 1_000] {
+            for _ in 0..100 {
+                for (ahead, ids) in clocks.iter().zip(&mut made) {
+                    let now = noon + *ahead + Duration::from_millis(passed);
+                    let last = last_of(&places, now.as_millis() as u64);
+                    ids.push(next_uuid(now, last, LONGEST_LEAD));
+                }
+            }
+        }
+        for (ahead, ids) in clocks.iter().zip(made) {
+            assert!(ids.is_sorted_by(|one, other| one < other), "{ahead:?}");
+        }
+    }
+
+    #[test]
+    fn a_clock_that_pauses_and_goes_on_needs_no_more_places() {
+        let places = [const { AtomicU64::new(0) }; 2];
+        let mut ids = Vec::new();
+        for minute in 0..10 {
+            let now = Duration::from_secs(minute * 60 + 86_400);
+            for _ in 0..3 {
+                let last = last_of(&places, now.as_millis() as u64);
+                ids.push(next_uuid(now, last, LONGEST_LEAD));
+            }
+        }
+        assert!(ids.is_sorted_by(|one, other| one < other));
     }
 
     #[test]
