@@ -1,10 +1,13 @@
-//! Tools for tests: the [conformance suite](mod@conformance) for storages, and a [storage that
-//! fails](FaultyStorage) when a test says so. Behind the feature `testing`.
+//! Tools for tests: the [conformance suite](mod@conformance) for storages, a [storage that
+//! fails](FaultyStorage) when a test says so, and calls from [outside of a runtime](without_runtime). Behind the feature
+//! `testing`.
 
 pub mod conformance;
 mod faulty;
+mod runtime;
 
 pub use faulty::{Fault, FaultyStorage, Method};
+pub use runtime::{assert_needs_runtime, without_runtime};
 
 #[doc(inline)]
 pub use crate::conformance;

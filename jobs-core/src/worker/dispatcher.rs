@@ -317,14 +317,12 @@ impl Dispatcher {
                 Wake::Jobs(queue) if self.crew.serves(&queue) => self.news(),
                 Wake::Jobs(_) => {}
                 Wake::Cancelled(job) => drop(revoked.insert(job)),
-                Wake::Queues => {
+                Wake::Queues | Wake::Everything => {
                     self.news();
                     look_for_pauses = true;
-                }
-                Wake::Everything => {
-                    self.news();
-                    look_for_pauses = true;
-                    self.crew.check_revoked.notify_one();
+                    if matches!(hint, Wake::Everything) {
+                        self.crew.check_revoked.notify_one();
+                    }
                 }
             }
             next = match wake.try_recv() {

@@ -1,9 +1,7 @@
 //! Used outside of a tokio runtime, where drivers and timers panic.
 
-use std::pin::pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, Wake, Waker};
-use std::thread::{self, Thread};
+use std::thread;
 
 use chrono::Utc;
 use jobs_core::job::{BatchId, ClaimId, JobId, LimitRule};
@@ -11,47 +9,14 @@ use jobs_core::storage::{
     Beat, Command, Control, ControlVerb, Flush, Inspect, JobFilter, NewBatch, RecurringRequest,
     RescueRequest, Retention, Scope, Start, Storage, StorageHandle, Verb, WorkerInfo,
 };
-use jobs_core::{Error, Result};
+use jobs_core::testing::assert_needs_runtime;
 
 use super::{new_job, request, test, worker};
 use crate::PgStorage;
 
-struct Unpark(Thread);
-
-impl Wake for Unpark {
-    fn wake(self: Arc<Self>) {
-        self.0.unpark();
-    }
-}
-
-/// As an executor does that knows nothing of tokio.
-fn plainly<T>(future: impl Future<Output = T>) -> T {
-    let waker = Waker::from(Arc::new(Unpark(thread::current())));
-    let mut future = pin!(future);
-    loop {
-        match future.as_mut().poll(&mut Context::from_waker(&waker)) {
-            Poll::Ready(answer) => return answer,
-            Poll::Pending => thread::park(),
-        }
-    }
-}
-
-fn is_told<T>(what: &str, call: impl Future<Output = Result<T>>) {
-    let error = plainly(call)
-        .err()
-        .unwrap_or_else(|| panic!("{what} went well"));
-    assert!(matches!(error, Error::Setup(_)), "{what}: {error:?}");
-    let said = error.to_string();
-    assert!(
-        said.contains("outside of a tokio runtime"),
-        "{what}: {said}"
-    );
-    assert!(said.contains("enable_all"), "{what}: {said}");
-}
-
 macro_rules! all_told {
     ($storage:ident: $($verb:ident($($argument:expr),*))*) => {
-        $(is_told(stringify!($verb), $storage.$verb($($argument),*));)*
+        $(assert_needs_runtime(stringify!($verb), $storage.$verb($($argument),*));)*
     };
 }
 
@@ -62,10 +27,10 @@ fn every_verb_says_that_there_is_no_runtime() {
         let me = worker(&storage).await;
         let builder = home.builder();
         let outside = thread::spawn(move || {
-            is_told("connect", builder.connect());
+            assert_needs_runtime("connect", builder.connect());
             told(&storage, me);
             let storage = StorageHandle::new(storage);
-            is_told("an insert through the handle", storage.insert(&[new_job()]));
+            assert_needs_runtime("an insert through the handle", storage.insert(&[new_job()]));
             drop(storage);
         });
         tokio::task::spawn_blocking(|| outside.join().unwrap())

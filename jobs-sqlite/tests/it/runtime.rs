@@ -1,54 +1,21 @@
 //! Used outside of a tokio runtime, where pools and timers panic.
 
-use std::pin::pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, Wake, Waker};
-use std::thread::{self, Thread};
+use std::thread;
 
 use chrono::Utc;
 use jobs_core::job::{BatchId, JobId, QueuePattern};
 use jobs_core::storage::{
     ClaimRequest, Inspect, JobFilter, QueueShare, RecurringRequest, Retention, Storage,
 };
-use jobs_core::{Error, Result};
+use jobs_core::testing::{assert_needs_runtime, without_runtime};
 use jobs_sqlite::SqliteStorage;
 
 use crate::stage::{Folder, new_job, worker};
 
-struct Unpark(Thread);
-
-impl Wake for Unpark {
-    fn wake(self: Arc<Self>) {
-        self.0.unpark();
-    }
-}
-
-/// As an executor does that knows nothing of tokio.
-fn plainly<T>(future: impl Future<Output = T>) -> T {
-    let waker = Waker::from(Arc::new(Unpark(thread::current())));
-    let mut future = pin!(future);
-    loop {
-        match future.as_mut().poll(&mut Context::from_waker(&waker)) {
-            Poll::Ready(answer) => return answer,
-            Poll::Pending => thread::park(),
-        }
-    }
-}
-
-fn is_told<T>(what: &str, call: impl Future<Output = Result<T>>) {
-    let error = plainly(call).err();
-    let error = error.unwrap_or_else(|| panic!("{what} went well"));
-    assert!(matches!(error, Error::Setup(_)), "{what}: {error:?}");
-    let said = error.to_string();
-    assert!(
-        said.contains("outside of a tokio runtime"),
-        "{what}: {said}"
-    );
-}
-
 macro_rules! all_told {
     ($storage:ident: $($verb:ident($($argument:expr),*))*) => {
-        $(is_told(stringify!($verb), $storage.$verb($($argument),*));)*
+        $(assert_needs_runtime(stringify!($verb), $storage.$verb($($argument),*));)*
     };
 }
 
@@ -78,8 +45,8 @@ async fn what_reads_says_that_there_is_no_runtime_and_writing_goes_on() {
     let opening = SqliteStorage::builder().path(folder.file());
     let theirs = storage.clone();
     let outside = thread::spawn(move || {
-        is_told("connect", opening.connect());
-        plainly(theirs.insert(&[job])).expect("a job is stored");
+        assert_needs_runtime("connect", opening.connect());
+        without_runtime(theirs.insert(&[job])).expect("a job is stored");
         all_told! { theirs:
             claim(&claim)
             next_due(&claim)
