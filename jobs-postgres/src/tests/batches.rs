@@ -154,7 +154,6 @@ fn what_somebody_has_locked_is_left_whole() {
     test(|home| async move {
         let storage = home.storage().await;
         let tree = Tree::store(&storage).await;
-        age(&home, tree.batches[0]).await;
         let mut connection = home.connection().await;
         let lock = format!(
             "begin; select from \"{}\".batch where id = '{}' for share",
@@ -162,6 +161,8 @@ fn what_somebody_has_locked_is_left_whole() {
         );
         let locked = sqlx::raw_sql(AssertSqlSafe(lock)).execute(&mut connection);
         locked.await.unwrap();
+        // Only now: the storage looks after what is old by itself too.
+        age(&home, tree.batches[0]).await;
         storage.tick().await.unwrap();
         assert_eq!(storage.counts().await.unwrap().awaiting, 9);
         let done = sqlx::raw_sql("commit").execute(&mut connection).await;
