@@ -2,13 +2,18 @@
 //!
 //! `Worker::run` does this on Ctrl-C and SIGTERM; here the program tells it to stop.
 
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use jobs::prelude::*;
 
+/// How many of the two have started. One that a worker has taken and not started yet would go back when it stops.
+static STARTED: AtomicU32 = AtomicU32::new(0);
+
 /// Is done soon: it may finish.
 #[job]
 async fn short() -> String {
+    STARTED.fetch_add(1, Ordering::Relaxed);
     tokio::time::sleep(Duration::from_millis(200)).await;
     "finished".to_owned()
 }
@@ -16,6 +21,7 @@ async fn short() -> String {
 /// Takes long, but listens: it stops where it can go on later.
 #[job]
 async fn patient(ctx: JobContext) -> anyhow::Result<()> {
+    STARTED.fetch_add(1, Ordering::Relaxed);
     for page in 1.. {
         if ctx.is_cancelled() {
             anyhow::bail!("interrupted after page {page}");
@@ -36,7 +42,7 @@ async fn main() -> anyhow::Result<()> {
         .await?;
 
     let (first, second) = (short.enqueue().await?, patient.enqueue().await?);
-    while client.inspect().counts().await?.processing < 2 {
+    while STARTED.load(Ordering::Relaxed) < 2 {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     println!("Two jobs run. Stopping.");

@@ -33,9 +33,13 @@ async fn main() -> jobs::Result<()> {
 
     // The declared one has run by itself meanwhile, or does within a second.
     let heartbeat = client.recurring("heartbeat");
-    while heartbeat.get().await?.and_then(|it| it.last_run).is_none() {
+    let run = loop {
+        if let Some(run) = heartbeat.get().await?.and_then(|it| it.last_run) {
+            break run;
+        }
         tokio::time::sleep(seconds(1) / 10).await;
-    }
+    };
+    client.handle::<()>(run.job).result().await?;
     heartbeat.pause().because("that was enough").await?;
     for record in client.all_recurring().await? {
         let paused = if record.pause.is_some() {

@@ -108,7 +108,8 @@ async fn never_more_than_ten_starts_in_a_second(place: &Place) {
     let row = connection.fetch_one(worst).await.unwrap();
     let (most, starts): (i64, i64) = (row.get(0), row.get(1));
     println!("{jobs} jobs in {took:?}; {most} starts at most in a second");
-    assert_eq!((most, starts), (10, jobs as i64));
+    assert!(most <= 10, "{most} starts within a second");
+    assert_eq!(starts, jobs as i64);
     assert_eq!(counts.succeeded, jobs as u64, "none failed for waiting");
     assert_exact(place).await;
     drop(workers);

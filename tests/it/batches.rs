@@ -7,7 +7,7 @@ use jobs::prelude::*;
 use jobs::{BatchId, Error, JobEntry, JobError, State};
 
 use crate::kinds::fills;
-use crate::setup::{Effects, PATIENCE, Place, on_all, on_each, until};
+use crate::setup::{Effects, Orders, PATIENCE, Place, QUICK, on_all, on_each, until};
 
 #[job]
 async fn square(n: i64) -> i64 {
@@ -365,44 +365,35 @@ on_all!(a_batch_whose_maker_is_killed_never_runs: sqlite, postgres);
 /// A process is killed while it stores a batch, part by part: no member of it ever runs. Another worker runs the job that
 /// was to store it once more, and of that batch all run.
 async fn a_batch_whose_maker_is_killed_never_runs(place: &Place) {
-    let members = 20_000;
-    let maker = place
-        .process(|orders| orders.kinds = vec!["e2e.fills".into()])
-        .await;
-    let making = fills.enqueue(members).on(&place.client).await.unwrap();
-    let stored = async || {
-        let filter = JobFilter {
-            kind: Some("e2e.noop".into()),
-            limit: 1,
-            ..JobFilter::default()
-        };
-        !place
-            .storage
-            .inspect()
-            .jobs(&filter)
-            .await
-            .unwrap()
-            .jobs
-            .is_empty()
-    };
-    until("a part is stored", PATIENCE, stored, |stored| *stored).await;
-    maker.kill();
-    assert!(
-        place.effects.of("end").is_empty(),
-        "it was complete too soon for this test"
-    );
-
     let counts = async || place.storage.inspect().counts().await.unwrap();
-    let worker = place
-        .process(|orders| orders.kinds = vec!["e2e.noop".into()])
-        .await;
+    // Whoever is fast has stored all of it before the kill, and then does more.
+    let mut members = 20_000;
+    let making = loop {
+        let making = kill_the_maker(place, members).await;
+        if place.effects.of_job("end", making.id()).is_empty() {
+            break making;
+        }
+        assert!(members < 2_000_000, "it was complete too soon each time");
+        members *= 3;
+        let all = place.process(|orders| {
+            noops_in_a_hurry(orders);
+            // It may not have said so before it was killed.
+            orders.kinds.push("e2e.fills".into());
+        });
+        let all = all.await;
+        place.drained(PATIENCE * 5).await;
+        drop(all);
+    };
+    let before = counts().await.succeeded;
+
+    let worker = place.process(noops_in_a_hurry).await;
     until("its death is noticed", PATIENCE, counts, |counts| {
         counts.processing == 0
     })
     .await;
     tokio::time::sleep(Duration::from_secs(1)).await;
     let now = counts().await;
-    assert_eq!((now.succeeded, now.enqueued), (0, 1), "{now:?}");
+    assert_eq!((now.succeeded, now.enqueued), (before, 1), "{now:?}");
     let left = now.awaiting;
     assert!(left > 0 && left < u64::from(members), "{left}");
     let heir = place
@@ -410,11 +401,33 @@ async fn a_batch_whose_maker_is_killed_never_runs(place: &Place) {
         .await;
     making.result().await.unwrap();
     let all_ran = async || counts().await.succeeded;
-    let wanted = u64::from(members) + 1;
-    until("the whole batch has run", PATIENCE, all_ran, |ran| {
+    let wanted = before + u64::from(members) + 1;
+    until("the whole batch has run", PATIENCE * 5, all_ran, |ran| {
         *ran == wanted
     })
     .await;
     assert_eq!(counts().await.awaiting, left);
     drop((worker, heir));
+}
+
+/// Knows the members, and notices deaths soon.
+fn noops_in_a_hurry(orders: &mut Orders) {
+    (orders.kinds, orders.liveness) = (vec!["e2e.noop".into()], Some(QUICK));
+}
+
+/// Kills a process that stores a batch of so many, once a part of it is there.
+async fn kill_the_maker(place: &Place, members: u32) -> JobHandle<()> {
+    let maker = place
+        .process(|orders| {
+            (orders.kinds, orders.liveness) = (vec!["e2e.fills".into()], Some(QUICK));
+        })
+        .await;
+    let making = fills.enqueue(members).on(&place.client).await.unwrap();
+    let stored = async || {
+        let counts = place.storage.inspect().counts().await.unwrap();
+        counts.awaiting > 0 || !place.effects.of_job("end", making.id()).is_empty()
+    };
+    until("a part is stored", PATIENCE, stored, |stored| *stored).await;
+    maker.kill();
+    making
 }

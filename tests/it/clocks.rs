@@ -9,7 +9,8 @@ use jobs::{Backoff, JobId, LimitRule, State};
 
 use crate::counters::assert_exact;
 use crate::kinds::{fails, hold, note, passes_on, rest};
-use crate::setup::{PATIENCE, Place, on_each, until};
+use crate::limits::assert_not_before_their_turn;
+use crate::setup::{Orders, PATIENCE, Place, QUICK, on_each, until};
 
 const HOUR: i64 = 3_600;
 
@@ -47,6 +48,7 @@ async fn the_clocks_of_workers_decide_nothing(place: &Place) {
         .on(&place.client)
         .await
         .unwrap();
+    let asked = Utc::now();
     let limited = note
         .enqueue_many(0..20)
         .limit(&FIVE)
@@ -90,14 +92,7 @@ async fn the_clocks_of_workers_decide_nothing(place: &Place) {
     for id in limited.ids() {
         starts.push(ended(place, *id).await.started_at.unwrap());
     }
-    starts.sort();
-    for six in starts.windows(6) {
-        let apart = six[5] - six[0];
-        assert!(
-            apart >= TimeDelta::milliseconds(700),
-            "six starts within {apart}"
-        );
-    }
+    assert_not_before_their_turn(starts, asked, 5);
     for (id, state) in [
         (expiring.id(), State::Enqueued),
         (delayed.id(), State::Scheduled),
@@ -142,11 +137,11 @@ async fn the_clocks_of_workers_decide_nothing(place: &Place) {
 
 /// Both have run something, and saw another time than this process.
 async fn both_are_wrong(place: &Place) {
-    rest.enqueue_many([100; 64])
-        .on(&place.client)
-        .await
-        .unwrap();
     let hours = async || {
+        // More and more of them: one may be through with many before the other has looked.
+        let some = rest.enqueue_many([100; 32]).on(&place.client);
+        some.await.unwrap();
+        place.drained(PATIENCE).await;
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
         let hours = place.effects.of("start").into_iter().map(|effect| {
             let off = effect.at.as_secs_f64() - now.as_secs_f64();
@@ -217,10 +212,13 @@ on_each!(a_process_whose_clock_is_wrong_loses_nothing: sqlite);
 /// One machine has one clock, so that processes on one file agree on the time, or it has been put right between the start of
 /// one and that of another. Should they not agree all the same, times are wrong, and nothing else is.
 async fn a_process_whose_clock_is_wrong_loses_nothing(place: &Place) {
+    let ahead_by = |hours| {
+        move |orders: &mut Orders| (orders.clock, orders.liveness) = (hours * HOUR, Some(QUICK))
+    };
     let workers = [
-        place.process(|orders| orders.clock = HOUR).await,
-        place.process(|orders| orders.clock = -HOUR).await,
-        place.process(|_| {}).await,
+        place.process(ahead_by(1)).await,
+        place.process(ahead_by(-1)).await,
+        place.process(ahead_by(0)).await,
     ];
     let jobs = rest
         .enqueue_many([20; 200])
@@ -243,7 +241,7 @@ async fn a_process_whose_clock_is_wrong_loses_nothing(place: &Place) {
         ended(place, handle.result().await.unwrap()).await;
     }
     // Longer than a worker may be silent: nobody is taken for dead.
-    tokio::time::sleep(Duration::from_secs(7)).await;
+    tokio::time::sleep(QUICK.1 + Duration::from_secs(2)).await;
     place.effects.open_gate("go");
     place.drained(PATIENCE).await;
     for id in jobs.ids().iter().chain([&retried.id(), &held.id()]) {

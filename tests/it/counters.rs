@@ -7,7 +7,7 @@ use jobs::inspect::{JobFilter, StatRecord};
 use jobs::{Retention, State};
 
 use crate::kinds::{AT_ONCE, explode, fails, hold, noop, note};
-use crate::setup::{PATIENCE, Place, on_all, on_each, until};
+use crate::setup::{Orders, PATIENCE, Place, QUICK, on_all, on_each, until};
 
 /// What the counters say, over all minutes: (queue, kind) to (succeeded, failed, deleted, retried).
 async fn totals(place: &Place) -> BTreeMap<(String, String), [u64; 4]> {
@@ -123,8 +123,10 @@ on_all!(counters_are_exact_after_kills: sqlite, postgres);
 /// Workers are killed at moments that nobody chose, most of them in the middle of writing something down.
 async fn counters_are_exact_after_kills(place: &Place) {
     let rounds = if crate::setup::long() { 20 } else { 4 };
+    let busy = |orders: &mut Orders| (orders.concurrency, orders.liveness) = (64, Some(QUICK));
     for round in 0..rounds {
-        let doomed = place.process(|orders| orders.concurrency = 64).await;
+        let doomed = place.process(busy).await;
+        let before = place.storage.inspect().counts().await.unwrap().succeeded;
         // Enough that it is not through with them when it is killed.
         noop.enqueue_many(vec![(); 20_000])
             .on(&place.client)
@@ -136,13 +138,12 @@ async fn counters_are_exact_after_kills(place: &Place) {
             .on(&place.client)
             .await
             .unwrap();
-        let before = place.storage.inspect().counts().await.unwrap().succeeded;
         let look = async || place.storage.inspect().counts().await.unwrap().succeeded - before;
         until("it works", PATIENCE, look, |more| *more > 500 * (round % 4)).await;
         doomed.kill();
     }
-    let last = place.process(|orders| orders.concurrency = 64).await;
-    place.drained(PATIENCE * 2).await;
+    let last = place.process(busy).await;
+    place.drained(PATIENCE * 5).await;
     last.signal("TERM");
     assert!(last.ended(PATIENCE).await.success());
     assert_exact(place).await;

@@ -136,15 +136,17 @@ async fn a_delayed_job_waits_for_its_time(place: &Place) {
         .on(&place.client)
         .await
         .unwrap();
-    assert_eq!(later.state().await.unwrap(), State::Scheduled);
-    // That much later another one has run, and this one still waits.
-    note.enqueue(2)
+    let much_later = note.enqueue(2).delay(jobs::hours(1));
+    let much_later = much_later.on(&place.client).await.unwrap();
+    // Another one has run that came after them, and it still waits.
+    note.enqueue(3)
         .on(&place.client)
         .await
         .unwrap()
         .result()
         .await
         .unwrap();
+    assert_eq!(much_later.state().await.unwrap(), State::Scheduled);
     let record = later.wait().await.unwrap();
     let waited = record.started_at.unwrap() - record.created_at;
     assert!(waited >= chrono::TimeDelta::milliseconds(1_490), "{waited}");

@@ -2,7 +2,12 @@
 
 use std::fs;
 use std::path::PathBuf;
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use jobs::inspect::StateCounts;
 
 use crate::setup::{PATIENCE, until};
 
@@ -20,8 +25,23 @@ fn example(name: &str) -> Command {
     command
 }
 
+/// How long an example may take. It says that one hangs.
+const LONGEST: Duration = Duration::from_secs(600);
+
 fn output(command: &mut Command) -> Output {
-    let output = command.output().unwrap();
+    let running = command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let pid = running.id();
+    let (ended, end) = mpsc::channel();
+    thread::spawn(move || ended.send(running.wait_with_output().unwrap()));
+    let Ok(output) = end.recv_timeout(LONGEST) else {
+        let kill = format!("kill -KILL {pid}");
+        let _ = Command::new("sh").args(["-c", &kill]).status();
+        panic!("{command:?}: not ended after {LONGEST:?}");
+    };
     let said = String::from_utf8_lossy(&output.stdout);
     let complained = String::from_utf8_lossy(&output.stderr);
     assert!(
@@ -166,6 +186,12 @@ impl Folder {
         });
         file.map(|path| format!("sqlite://{}", path.display()))
     }
+
+    /// How many of the demo's jobs stand where. While it makes its tables they cannot be looked at.
+    async fn counts(&self) -> Option<StateCounts> {
+        let storage = jobs::connect(&self.database()?).await.ok()?;
+        storage.inspect().counts().await.ok()
+    }
 }
 
 impl Drop for Folder {
@@ -208,27 +234,38 @@ fn the_demo_runs_on_postgresql() {
     demo_says(folder.demo().env("DATABASE_URL", url), 200);
 }
 
-/// Waits until some of the demo's jobs have ended, but not all.
-async fn until_it_is_at_work(folder: &Folder) {
-    let look = async || {
-        // While it makes its tables they cannot be looked at.
-        let storage = jobs::connect(&folder.database()?).await.ok()?;
-        storage.inspect().counts().await.ok()
-    };
+/// Waits until some of the demo's jobs have ended, but not all; or it has ended.
+async fn until_it_is_at_work(folder: &Folder, demo: &mut Child) {
+    let look = async || folder.counts().await;
     until("the demo is at work", PATIENCE, look, |counts| {
-        counts.is_some_and(|counts| counts.succeeded > 0 && counts.unfinished() > 0)
+        let at_work = counts.is_some_and(|it| it.succeeded > 0 && it.unfinished() > 0);
+        at_work || demo.try_wait().unwrap().is_some()
     })
     .await;
 }
 
+/// Kills a demo in the middle of its work on so many files; none if it was too fast for that.
+async fn killed_demo(files: usize) -> Option<Folder> {
+    let folder = Folder::new(&format!("killed-{files}"), files);
+    let mut demo = folder.demo().stdout(Stdio::null()).spawn().unwrap();
+    until_it_is_at_work(&folder, &mut demo).await;
+    demo.kill().unwrap();
+    demo.wait().unwrap();
+    let left = folder.counts().await?.unfinished();
+    (left > 0).then_some(folder)
+}
+
 #[tokio::test]
 async fn a_killed_demo_is_finished_by_the_next() {
-    let folder = Folder::new("killed", 3_000);
-    let mut killed = folder.demo().stdout(Stdio::null()).spawn().unwrap();
-    until_it_is_at_work(&folder).await;
-    killed.kill().unwrap();
-    killed.wait().unwrap();
-    let wanted = all_of(3_000);
+    let mut files = 3_000;
+    let folder = loop {
+        if let Some(folder) = killed_demo(files).await {
+            break folder;
+        }
+        assert!(files < 100_000, "it was too fast each time");
+        files *= 3;
+    };
+    let wanted = all_of(files);
     let mut wanted: Vec<&str> = wanted.iter().map(String::as_str).collect();
     wanted.push("Continuing a run that was interrupted");
     says(&mut folder.demo(), &wanted);

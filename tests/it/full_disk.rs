@@ -85,7 +85,7 @@ async fn fill_and_empty(place: &Place, ballast: &std::path::Path) {
         );
     }
     client.queue("later").resume().await.unwrap();
-    place.drained(PATIENCE).await;
+    place.drained(PATIENCE * 4).await;
     assert_eq!(place.effects.of("start").len(), 8, "each once");
     let mut noted: Vec<_> = place
         .effects

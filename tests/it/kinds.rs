@@ -65,11 +65,11 @@ pub(crate) async fn rest(millis: u64, effects: Data<Effects>, ctx: JobContext) {
     effects.write("end", &ctx);
 }
 
-/// Takes so long, and the thread with it.
+/// Runs until the test opens the gate, and takes the thread.
 #[job(name = "e2e.block")]
-pub(crate) fn block(millis: u64, effects: Data<Effects>, ctx: JobContext) {
+pub(crate) fn block(gate: String, effects: Data<Effects>, ctx: JobContext) {
     effects.write("start", &ctx);
-    std::thread::sleep(Duration::from_millis(millis));
+    effects.pass_blocking(&gate);
     effects.write("end", &ctx);
 }
 

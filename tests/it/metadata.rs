@@ -6,7 +6,7 @@ use jobs::inspect::JobFilter;
 use jobs::prelude::*;
 use jobs::{JobEntry, JobError, State};
 
-use crate::setup::{Effects, PATIENCE, Place, on_each, until};
+use crate::setup::{Effects, PATIENCE, Place, on_all, on_each, until};
 
 #[job]
 async fn grandchild(ctx: JobContext) -> Option<String> {
@@ -68,8 +68,8 @@ async fn perishable(how: String, effects: Data<Effects>, ctx: JobContext) -> Res
     }
 }
 
-/// When what is not to be kept for long expires.
-const SOON: Duration = Duration::from_millis(700);
+/// When what is not to be kept for long expires. Not sooner: what is to be started by then must be, on a busy machine too.
+const SOON: Duration = Duration::from_secs(8);
 
 fn all() -> Vec<&'static JobEntry> {
     jobs![
@@ -212,16 +212,16 @@ async fn what_is_not_started_in_time_expires(place: &Place) {
     worker.stop().await;
 }
 
-on_each!(what_was_started_or_requeued_does_not_expire: memory, sqlite, postgres);
+on_all!(what_was_started_or_requeued_does_not_expire: memory, sqlite, postgres);
 
 /// It was started in time, and comes again when the time is over; or an operator wants it all the same.
 async fn what_was_started_or_requeued_does_not_expire(place: &Place) {
     let client = &place.client;
-    let stored = async |how: &str| {
-        let job = perishable.enqueue(how).expires_in(SOON);
+    let stored = async |how: &str, expires_in| {
+        let job = perishable.enqueue(how).expires_in(expires_in);
         job.on(client).await.unwrap()
     };
-    let expired = stored("is late").await;
+    let expired = stored("is late", Duration::from_millis(100)).await;
     let look = async || {
         place.storage.tick().await.unwrap();
         expired.state().await.unwrap()
@@ -231,7 +231,7 @@ async fn what_was_started_or_requeued_does_not_expire(place: &Place) {
     })
     .await;
     let worker = place.worker(all()).start().await.unwrap();
-    let [snoozed, failed] = [stored("snoozes").await, stored("fails").await];
+    let [snoozed, failed] = [stored("snoozes", SOON).await, stored("fails", SOON).await];
     place.until_state(failed.id(), State::Failed).await;
     assert_eq!(snoozed.wait().await.unwrap().state, State::Succeeded);
     for requeued in [expired, failed] {

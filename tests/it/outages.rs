@@ -8,7 +8,7 @@ use sqlx::{Connection, Executor, PgConnection};
 
 use crate::counters::assert_exact;
 use crate::kinds::{AT_ONCE, disturbed, fails, note, rest};
-use crate::setup::{PATIENCE, Place, Proxy, Server, long, on_each, run, until};
+use crate::setup::{Orders, PATIENCE, Place, Proxy, QUICK, Server, long, on_each, run, until};
 
 /// Enqueues without a pause until told to stop; answers what was acknowledged.
 async fn enqueue_until(place: &Place, stop: &AtomicBool) -> Vec<JobId> {
@@ -65,12 +65,17 @@ async fn assert_all_done(place: &Place, ids: &[JobId]) {
     );
 }
 
+/// Works through this URL, and would soon be taken for dead.
+fn through(url: &str) -> impl FnOnce(&mut Orders) {
+    |orders| (orders.url, orders.liveness) = (url.into(), Some(QUICK))
+}
+
 /// Enqueues and works while `trouble` goes on, which answers what it enqueued itself; afterwards all must
 /// be done.
 async fn work_through(place: &Place, url: &str, trouble: impl Future<Output = Vec<JobId>>) {
     let workers = [
-        place.process(|orders| orders.url = url.into()).await,
-        place.process(|orders| orders.url = url.into()).await,
+        place.process(through(url)).await,
+        place.process(through(url)).await,
     ];
     let stop = AtomicBool::new(false);
     let (mut ids, more) = tokio::join!(enqueue_until(place, &stop), async {
@@ -91,7 +96,7 @@ async fn work_through(place: &Place, url: &str, trouble: impl Future<Output = Ve
     }
 }
 
-/// Restarts under load, and checks that the workers are back at work within 5 s of the server's return.
+/// Restarts under load, and checks that the workers are back at work soon after the server's return.
 async fn restart_under_load(place: &Place, restart: impl AsyncFn()) {
     let client = Client::builder(place.storage.clone())
         .retry_for(PATIENCE)
@@ -112,7 +117,7 @@ async fn restart_under_load(place: &Place, restart: impl AsyncFn()) {
             probe.result().await.unwrap();
             let took = back.elapsed();
             assert!(
-                took < Duration::from_secs(5),
+                took < Duration::from_secs(20),
                 "back at work only after {took:?}"
             );
             probes.push(probe.id());
@@ -147,7 +152,8 @@ fn an_outage_longer_than_a_worker_may_be_silent() {
 /// Workers that cannot be heard stop their jobs, since others may run them; nobody is taken for dead for
 /// the server's absence, and when it is back everything goes on.
 async fn outlast(place: &Place, server: &Server) {
-    let workers = [place.process(|_| {}).await, place.process(|_| {}).await];
+    let quick = |orders: &mut Orders| orders.liveness = Some(QUICK);
+    let workers = [place.process(quick).await, place.process(quick).await];
     let running = disturbed
         .enqueue_many(vec![(); 10])
         .on(&place.client)
@@ -166,6 +172,8 @@ async fn outlast(place: &Place, server: &Server) {
     );
     let lost = async || place.effects.of("lost").len();
     until("they are told", PATIENCE, lost, |count| *count == 10).await;
+    // Long enough that they could be taken for dead.
+    tokio::time::sleep_until((asked + QUICK.1 + Duration::from_secs(1)).into()).await;
     server.go_on().await;
     place.drained(PATIENCE).await;
     for handle in running.handles() {
@@ -198,14 +206,13 @@ async fn broken_connections_are_lived_through(place: &Place) {
         let end = Instant::now() + a_while();
         let mut connection = PgConnection::connect(&place.url).await.unwrap();
         let mut broken = 0;
-        while Instant::now() < end {
+        while Instant::now() < end || broken < 10 {
             // One of them, whoever's it is: a worker's, its listener's, the enqueuer's.
             let sql = "select pg_terminate_backend(pid) from pg_stat_activity \
                        where datname = current_database() and pid <> pg_backend_pid() order by random() limit 1";
             broken += connection.execute(sql).await.unwrap().rows_affected();
             tokio::time::sleep(Duration::from_millis(500)).await;
         }
-        assert!(broken >= 10, "{broken}");
         Vec::new()
     };
     work_through(place, &place.url, trouble).await;
@@ -219,8 +226,9 @@ async fn lost_answers_count_once(place: &Place) {
     let trouble = async {
         proxy.swallow_one_of(30);
         tokio::time::sleep(a_while()).await;
+        let swallowed = async || proxy.swallowed();
+        until("some are swallowed", PATIENCE, swallowed, |it| *it >= 10).await;
         proxy.swallow_one_of(0);
-        assert!(proxy.swallowed() >= 10, "{}", proxy.swallowed());
         Vec::new()
     };
     work_through(place, &proxy.url, trouble).await;

@@ -3,13 +3,17 @@
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use jobs::{Error, JobId, QueueOrder, State};
+use jobs::{Batch, Error, JobId, QueueOrder, State};
 
 use crate::kinds::{hold, noop, note};
+use crate::order::noted;
 use crate::setup::{PATIENCE, Place, on_all, on_each, until};
 
-/// What workers have to heed within this.
-const SOON: Duration = Duration::from_secs(1);
+/// What workers heed within a second, they heed within this on a busy machine too.
+const SOON: Duration = Duration::from_secs(20);
+
+/// For longer than any look takes.
+const A_WHILE: Duration = Duration::from_secs(3);
 
 /// Since 1970, as effects tell their time.
 fn now() -> Duration {
@@ -44,6 +48,7 @@ async fn a_paused_queue_starts_nothing(place: &Place) {
         .unwrap();
     place.until_started(running.id()).await;
     // One that has only looked while the queue was open, in another client's eyes, too.
+    let paused = Instant::now();
     place
         .client
         .queue("mail")
@@ -52,7 +57,6 @@ async fn a_paused_queue_starts_nothing(place: &Place) {
         .because("the server is down")
         .await
         .unwrap();
-    let paused = Instant::now();
     let waiting = note
         .enqueue_many(0..20)
         .queue("mail")
@@ -75,7 +79,7 @@ async fn a_paused_queue_starts_nothing(place: &Place) {
     place.effects.open_gate("go");
     assert_eq!(running.wait().await.unwrap().state, State::Succeeded);
     // Others run meanwhile, for longer than any poll takes, and these still wait.
-    while paused.elapsed() < Duration::from_secs(3) {
+    while paused.elapsed() < A_WHILE {
         note.enqueue(99)
             .on(&place.client)
             .await
@@ -100,11 +104,8 @@ async fn a_paused_queue_starts_nothing(place: &Place) {
         .map(|id| place.effects.of_job("note", *id)[0].at)
         .min()
         .unwrap();
-    assert!(
-        first.saturating_sub(resumed) < Duration::from_secs(1),
-        "{:?}",
-        first - resumed
-    );
+    let took = first.saturating_sub(resumed);
+    assert!(took < SOON, "{took:?}");
     worker.stop().await;
 }
 
@@ -152,14 +153,9 @@ async fn a_paused_kind_stays_while_others_of_its_queue_run(place: &Place) {
     place.drained(PATIENCE).await;
     let kind = place.client.kind("e2e.note");
     kind.pause().by("ada").because("it leaks").await.unwrap();
-    // Whatever was on its way has started by then.
-    let paused = Instant::now();
-    while paused.elapsed() < SOON {
-        let other = noop.enqueue().on(&place.client).await.unwrap();
-        other.wait().await.unwrap();
-    }
     let waiting = notes(place, "default", 1..50).await;
-    while paused.elapsed() < 3 * SOON {
+    let paused = Instant::now();
+    while paused.elapsed() < A_WHILE {
         let other = noop.enqueue().on(&place.client).await.unwrap();
         assert_eq!(other.wait().await.unwrap().state, State::Succeeded);
         tokio::time::sleep(Duration::from_millis(20)).await;
@@ -173,12 +169,8 @@ async fn a_paused_kind_stays_while_others_of_its_queue_run(place: &Place) {
     assert_eq!(controls.pauses[0].pause.reason.as_deref(), Some("it leaks"));
     let resumed = now();
     kind.resume().by("bo").because("mended").await.unwrap();
-    let first = first_ran(place, &waiting).await;
-    assert!(
-        first.saturating_sub(resumed) < SOON,
-        "{:?}",
-        first - resumed
-    );
+    let took = first_ran(place, &waiting).await.saturating_sub(resumed);
+    assert!(took < SOON, "{took:?}");
     let events = place.client.inspect().control_events(10).await.unwrap();
     let who: Vec<_> = events
         .iter()
@@ -286,25 +278,22 @@ async fn an_order_reaches_all_workers(place: &Place) {
             orders.queues = ["default", "a", "b"].map(Into::into).to_vec();
         })
         .await;
-    let held = hold.enqueue("go").on(&place.client).await.unwrap();
-    place.until_started(held.id()).await;
-    let of_a = notes(place, "a", 0..10).await;
-    let of_b = notes(place, "b", 10..20).await;
+    first_ran(place, &notes(place, "a", 0..1).await).await;
     let order = QueueOrder::strict(["b"]).unwrap();
     place.client.set_queue_order(order).by("ada").await.unwrap();
-    let set = Instant::now();
-    tokio::time::sleep_until((set + SOON).into()).await;
+    // With this one it hears of the order, at the latest.
+    first_ran(place, &notes(place, "default", 1..2).await).await;
+    let held = hold.enqueue("go").on(&place.client).await.unwrap();
+    place.until_started(held.id()).await;
+    // All at once: it may take a few more than it has slots, and then those of both are there.
+    let of_both = Batch::new()
+        .add_many(note.enqueue_many(2..10).queue("a"))
+        .add_many(note.enqueue_many(10..20).queue("b"));
+    let of_both = of_both.on(&place.client).await.unwrap();
     place.effects.open_gate("go");
-    first_ran(place, &of_a).await;
-    first_ran(place, &of_b).await;
-    let ran: Vec<_> = place
-        .effects
-        .of("note")
-        .into_iter()
-        .map(|effect| effect.job)
-        .collect();
-    let wanted: Vec<_> = of_b.iter().chain(&of_a).map(ToString::to_string).collect();
-    assert_eq!(ran, wanted);
+    assert_eq!(of_both.wait().await.unwrap().succeeded, 18);
+    let wanted: Vec<_> = (10..20).chain(2..10).collect();
+    assert_eq!(noted(place).await[2..], wanted);
     drop(worker);
 }
 

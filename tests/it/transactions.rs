@@ -104,9 +104,14 @@ async fn a_job_is_completed_with_its_own_writes_exactly_once(place: &Place) {
         };
         ids.push((how, handle.unwrap().id()));
         // One worker each: those that die take nobody with them. Another one follows.
-        let pay = || place.spawn(|orders| orders.kinds = vec!["pay".into()]);
-        let mut worker = pay();
         let dies = how.starts_with("dies");
+        let pay = || {
+            place.spawn(|orders| {
+                orders.kinds = vec!["pay".into()];
+                orders.liveness = dies.then_some(crate::setup::QUICK);
+            })
+        };
+        let mut worker = pay();
         let end = Instant::now() + PATIENCE;
         let mut deaths = 0;
         while place.storage.inspect().counts().await.unwrap().unfinished() > 0

@@ -24,8 +24,8 @@ async fn a_worker_in_another_process_is_woken(place: &Place) {
     }
     times.sort();
     let (median, longest) = (times[10], times[20]);
-    assert!(median < Duration::from_millis(200), "{times:?}");
-    assert!(longest < Duration::from_secs(10), "{times:?}");
+    assert!(median < Duration::from_secs(2), "{times:?}");
+    assert!(longest < PATIENCE / 2, "{times:?}");
     drop(worker);
 }
 
@@ -49,7 +49,7 @@ async fn what_is_due_later_needs_no_wake_up(place: &Place) {
             .unwrap();
         let late = record.started_at.unwrap() - record.due_at;
         assert!(
-            late >= chrono::TimeDelta::zero() && late < chrono::TimeDelta::seconds(5),
+            late >= chrono::TimeDelta::zero() && late < chrono::TimeDelta::seconds(20),
             "{late}"
         );
     }

@@ -79,6 +79,14 @@ impl Effects {
         }
     }
 
+    /// Waits at a gate and keeps the thread, as long as the test goes on.
+    pub(crate) fn pass_blocking(&self, gate: &str) {
+        let gate = self.gate(gate);
+        while !gate.exists() && self.0.parent().is_some_and(Path::exists) {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
     fn gate(&self, gate: &str) -> PathBuf {
         self.0.with_file_name(format!("gate-{gate}"))
     }
