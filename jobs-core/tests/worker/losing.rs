@@ -119,7 +119,7 @@ async fn jobs_on_their_last_chance_keep_nobody_waiting() {
         }
         rescuer.stop().await;
     }
-    let worker = quick(worker(&storage, vec![risky, fresh]).concurrency(2));
+    let worker = worker(&storage, vec![risky, fresh]).concurrency(2);
     let worker = worker.start().await.unwrap();
     eventually("one of them runs", || running.get() == 1).await;
     for _ in 0..10 {
@@ -140,12 +140,15 @@ async fn a_living_worker_is_not_rescued() {
     let storage = storage();
     let job = kind("takes_its_time", JobDefaults::NONE, |_| {
         Box::pin(async {
-            tokio::time::sleep(Duration::from_millis(600)).await;
+            tokio::time::sleep(Duration::from_secs(9)).await;
             done()
         })
     });
-    let one = quick(worker(&storage, vec![job])).start().await.unwrap();
-    let two = quick(worker(&storage, vec![job])).start().await.unwrap();
+    // Both stand still while this process does, which on a busy machine it may for some seconds.
+    let death = Duration::from_secs(8);
+    let lives = || worker(&storage, vec![job]).liveness(Duration::from_millis(25), death);
+    let one = lives().start().await.unwrap();
+    let two = lives().start().await.unwrap();
     let id = enqueue(&storage, "takes_its_time").await;
     let record = until_state(&storage, id, State::Succeeded).await;
     assert_eq!((record.attempt, record.lost, record.run), (1, 0, 1));

@@ -1,13 +1,15 @@
 //! Which job runs next.
 
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jobs_core::client::Client;
 use jobs_core::job::{JobDefaults, JobId, NewJob, Priority, State};
 use jobs_core::storage::StorageHandle;
 
-use crate::setup::{Counter, done, enqueue_with, eventually, kind, storage, until_state, worker};
+use crate::setup::{
+    Counter, PATIENCE, done, enqueue_with, eventually, kind, storage, until_state, worker,
+};
 
 fn job(kind: &'static str, queue: &'static str, priority: i16) -> NewJob {
     let mut job = NewJob::new(JobId::new(), kind, "{}");
@@ -175,10 +177,8 @@ async fn what_is_held_of_a_paused_queue_goes_back() {
     eventually("two run", || started.get() == 2).await;
     pause(&storage, "default").await;
     release.add_permits(10);
-    for _ in 0..200 {
-        if storage.counts().await.unwrap().processing == 0 {
-            break;
-        }
+    let end = Instant::now() + PATIENCE;
+    while storage.counts().await.unwrap().processing > 0 && Instant::now() < end {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     let counts = storage.counts().await.unwrap();

@@ -11,7 +11,7 @@ use jobs_core::job::{JobDefaults, JobId, NewJob, QueueOrder, State};
 use jobs_core::storage::StorageHandle;
 use tokio::sync::Semaphore;
 
-use crate::setup::{done, enqueue_with, eventually, kind, storage, until_state, worker};
+use crate::setup::{PATIENCE, done, enqueue_with, eventually, kind, storage, until_state, worker};
 
 /// What jobs that wait for a permit have seen.
 #[derive(Clone)]
@@ -77,8 +77,14 @@ async fn store(storage: &StorageHandle, kind: &'static str, queues: &[&str], eac
     storage.insert(&jobs).await.unwrap();
 }
 
+/// Waits until these queues have nothing to do.
+async fn drained(storage: &StorageHandle, queues: &str) {
+    let queues = Client::new(storage).queue(queues);
+    queues.drain().timeout(PATIENCE).await.unwrap();
+}
+
 async fn until_all_succeeded(storage: &StorageHandle) {
-    Client::new(storage).queue("*").drain().await.unwrap();
+    drained(storage, "*").await;
     assert_eq!(storage.counts().await.unwrap().unfinished(), 0);
 }
 
@@ -174,7 +180,7 @@ async fn a_running_worker_can_be_told_to_serve_others() {
 
 /// Waits until others see that the worker serves these.
 async fn eventually_serves(storage: &StorageHandle, queues: &[&str]) {
-    let end = std::time::Instant::now() + Duration::from_secs(20);
+    let end = std::time::Instant::now() + PATIENCE;
     loop {
         let workers = storage.workers().await.unwrap();
         if workers[0].info.queues == queues {
@@ -201,14 +207,14 @@ async fn operators_set_the_order_of_all_workers() {
     let order = QueueOrder::strict(["x", "c", "b"]).unwrap();
     client.set_queue_order(order).by("ada").await.unwrap();
     gate.permits.add_permits(100);
-    client.queue("a").drain().await.unwrap();
+    drained(&storage, "a").await;
     assert_eq!(gate.started(), ["busy", "c", "c", "b", "b", "a", "a"]);
     // Taken back, it goes on in its own order.
     client.reset_queue_order().await.unwrap();
     client.queue("*").pause().await.unwrap();
     store(&storage, "ordered", &["c", "a"], 2).await;
     client.queue("*").resume().await.unwrap();
-    client.queue("c").drain().await.unwrap();
+    drained(&storage, "c").await;
     assert_eq!(gate.started()[7..], ["a", "a", "c", "c"]);
     running.stop().await;
 }

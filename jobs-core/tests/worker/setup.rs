@@ -78,13 +78,16 @@ pub(crate) async fn enqueue_with(
     storage.insert(&[job]).await.unwrap()[0].id
 }
 
+/// How long to wait for what must come at once on a machine that has nothing else to do.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
 /// Waits until a job is as wanted.
 pub(crate) async fn until(
     storage: &StorageHandle,
     id: JobId,
     wanted: impl Fn(&JobRecord) -> bool,
 ) -> JobRecord {
-    let end = Instant::now() + Duration::from_secs(20);
+    let end = Instant::now() + PATIENCE;
     loop {
         let record = storage.job(id).await.unwrap().expect("the job is stored");
         if wanted(&record) {
@@ -102,7 +105,7 @@ pub(crate) async fn until_state(storage: &StorageHandle, id: JobId, state: State
 
 /// Waits until something holds.
 pub(crate) async fn eventually(what: &str, holds: impl Fn() -> bool) {
-    let end = Instant::now() + Duration::from_secs(20);
+    let end = Instant::now() + PATIENCE;
     while !holds() {
         assert!(Instant::now() < end, "never: {what}");
         tokio::time::sleep(Duration::from_millis(2)).await;

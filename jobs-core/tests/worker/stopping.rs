@@ -115,7 +115,10 @@ async fn a_stopped_worker_can_be_followed_by_another() {
 #[tokio::test]
 async fn for_ever_is_a_time_too() {
     let storage = storage();
-    let job = kind("served_for_ever", JobDefaults::NONE, |_| {
+    let started = Counter::default();
+    let start = started.clone();
+    let job = kind("served_for_ever", JobDefaults::NONE, move |_| {
+        start.add();
         Box::pin(async {
             tokio::time::sleep(Duration::from_millis(50)).await;
             done()
@@ -135,7 +138,7 @@ async fn for_ever_is_a_time_too() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     let last = enqueue(&storage, "served_for_ever").await;
-    until_state(&storage, last, State::Processing).await;
+    eventually("the last one runs", || started.get() == 4).await;
     running.stop().await;
     let record = storage.job(last).await.unwrap().unwrap();
     assert_eq!(record.state, State::Succeeded);

@@ -68,9 +68,13 @@ fn failure() -> Transition {
 
 /// Waits until somebody waits for the job, enqueued and not yet taken.
 async fn watched(storage: &StorageHandle) {
-    while storage.watched() == 0 {
+    for _ in 0..1_000_000 {
+        if storage.watched() > 0 {
+            return;
+        }
         tokio::task::yield_now().await;
     }
+    panic!("nobody waits for it");
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,8 +1,6 @@
 //! [Parents](crate::job::Rules::parents): what a job waits for, and what it finds when it is stored. What
 //! becomes of it later is in [`children`](mod@super::children).
 
-use std::time::Duration;
-
 use chrono::TimeDelta;
 
 use super::stage::{
@@ -413,6 +411,6 @@ pub async fn a_ready_child_wakes(storage: StorageHandle) {
             }
         }
     };
-    let heard = tokio::time::timeout(Duration::from_secs(10), heard).await;
+    let heard = tokio::time::timeout(super::stage::PATIENCE, heard).await;
     assert!(heard.is_ok(), "nothing was hinted at");
 }

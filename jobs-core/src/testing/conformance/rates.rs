@@ -332,8 +332,8 @@ pub async fn no_window_sees_more_than_allowed(storage: StorageHandle) {
 pub async fn a_bucket_fills_again(storage: StorageHandle) {
     let hand = Hand::hire(&storage).await;
     let rule = bucket(1, Duration::from_millis(250), 4);
-    store(&storage, &some(&rule, 6)).await;
     let begin = Instant::now();
+    store(&storage, &some(&rule, 6)).await;
     let patience = Patience::new("tokens come back");
     let mut done = 0;
     while done < 6 {

@@ -18,7 +18,7 @@ use crate::storage::{Answer, BatchRecord, Command, LimitRecord, NewBatch, Storag
 pub(super) use hand::{Hand, Run, claims, runs};
 
 /// How long what must happen may take; machines that test are slow at times.
-const PATIENCE: Duration = Duration::from_secs(20);
+pub(super) const PATIENCE: Duration = Duration::from_secs(40);
 
 /// A time by which nothing falls due in any test.
 pub(super) const LATER: Duration = Duration::from_secs(3_600);

@@ -99,8 +99,32 @@ pub async fn it_is_free_after_its_time_though_its_job_runs(storage: StorageHandl
     let answer = order(&storage, Verb::Requeue, first).await;
     assert_eq!(answer, Answer::KeyHeld(second));
     order(&storage, Verb::Delete, second).await;
-    order(&storage, Verb::Requeue, first).await;
-    holds(&storage, first, done_within(LATER)).await;
+    holds_again(&storage, first, || done_within(LATER)).await;
+}
+
+/// Requeues a job, which then has its key again for a short time. On a busy machine that may be over before another could
+/// ask for the key: then once more.
+async fn holds_again(storage: &StorageHandle, first: JobId, new: impl Fn() -> NewJob) {
+    eventually("a requeued job holds its key", async || {
+        order(storage, Verb::Requeue, first).await;
+        let answer = storage.insert(&[new()]).await.expect("insert")[0];
+        if answer.existing {
+            assert_eq!(answer.id, first);
+            return Some(());
+        }
+        was_held(storage, first, answer.id).await;
+        order(storage, Verb::Delete, answer.id).await;
+        order(storage, Verb::Delete, first).await;
+        None
+    })
+    .await;
+}
+
+/// The first one had the key for as long as it was to, since it was requeued, before the second one got it.
+async fn was_held(storage: &StorageHandle, first: JobId, second: JobId) {
+    // Its event is written a moment after it has taken the key.
+    let held = record(storage, second).await.created_at - requeued_at(storage, first).await;
+    assert!(held.num_milliseconds() >= 300, "it was held for {held}");
 }
 
 /// A job that is requeued takes its key again, and the time begins anew.
@@ -113,13 +137,10 @@ pub async fn a_requeued_job_has_its_time_again(storage: StorageHandle) {
         order(&storage, Verb::Delete, other).await;
         // Its first time is over by then.
         tokio::time::sleep(SHORT).await;
-        order(&storage, Verb::Requeue, first).await;
-        holds(&storage, first, new(LATER)).await;
+        holds_again(&storage, first, || new(LATER)).await;
         let second = heir(&storage, || new(LATER)).await;
         assert_eq!(state(&storage, first).await, State::Enqueued);
-        // Its event is written a moment after it has taken the key.
-        let held = record(&storage, second).await.created_at - requeued_at(&storage, first).await;
-        assert!(held.num_milliseconds() >= 300, "it was held for {held}");
+        was_held(&storage, first, second).await;
         order(&storage, Verb::Delete, first).await;
         holds(&storage, second, new(LATER)).await;
         order(&storage, Verb::Delete, second).await;

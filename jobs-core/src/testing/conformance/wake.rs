@@ -7,7 +7,7 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::time::timeout;
 
 use super::control::{queues, tell};
-use super::stage::{Hand, LATER, job, order, release, retry, store, store_one};
+use super::stage::{Hand, LATER, PATIENCE, job, order, release, retry, store, store_one};
 use crate::job::{Due, JobId};
 use crate::storage::{ControlVerb, StorageHandle, Verb, Wake};
 
@@ -23,7 +23,7 @@ async fn hears(hints: &mut Receiver<Wake>, wanted: &Wake) {
             }
         }
     };
-    let heard = timeout(Duration::from_secs(10), listen).await;
+    let heard = timeout(PATIENCE, listen).await;
     assert!(heard.is_ok(), "there was no hint {wanted:?}");
 }
 
