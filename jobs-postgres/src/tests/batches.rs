@@ -1,11 +1,13 @@
 //! Batches that nobody completes.
 
+use std::time::{Duration, Instant};
+
 use jobs_core::Error;
 use jobs_core::job::{BatchId, Condition, NewJob, Parent, ParentId, State};
 use jobs_core::storage::{Inspect, NewBatch, Storage};
 use sqlx::AssertSqlSafe;
 
-use super::{Home, new_job, test};
+use super::{Home, PATIENCE, new_job, test};
 use crate::PgStorage;
 
 fn member(batch: BatchId) -> NewJob {
@@ -61,10 +63,9 @@ async fn age(home: &Home, batch: BatchId) {
 /// It goes at once, unless the storage is at it by itself: then soon.
 async fn goes(storage: &PgStorage, tree: &Tree) {
     storage.tick().await.unwrap();
-    for _ in 0..200 {
-        if storage.batch(tree.batches[0]).await.unwrap().is_none() {
-            break;
-        }
+    let end = Instant::now() + PATIENCE;
+    while storage.batch(tree.batches[0]).await.unwrap().is_some() && Instant::now() < end {
+        tokio::time::sleep(Duration::from_millis(5)).await;
         storage.tick().await.unwrap();
     }
     for id in tree.batches {
@@ -205,7 +206,7 @@ fn to_seal_it_again_answers_how_it_went() {
             };
             while waiting(&mut other).await == 0 {
                 assert!(!again.is_finished(), "it must not know yet");
-                tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+                tokio::time::sleep(Duration::from_millis(5)).await;
             }
             let ended = sqlx::raw_sql(AssertSqlSafe(end)).execute(&mut connection);
             ended.await.unwrap();

@@ -7,7 +7,7 @@ use jobs_core::storage::{Inspect, NewBatch, Storage, Wake};
 use sqlx::{AssertSqlSafe, Row};
 use uuid::Uuid;
 
-use super::{Home, claim, new_job, test, worker};
+use super::{Home, PATIENCE, claim, new_job, test, worker};
 use crate::PgStorage;
 
 async fn batch_of(storage: &PgStorage, members: usize) -> (BatchId, Vec<JobId>) {
@@ -52,7 +52,7 @@ async fn is_deleted(storage: &PgStorage, batch: BatchId, members: u64) {
         if record.finished_at.is_some() {
             break record;
         }
-        assert!(start.elapsed() < Duration::from_secs(20), "{record:?}");
+        assert!(start.elapsed() < PATIENCE, "{record:?}");
         tokio::time::sleep(Duration::from_millis(10)).await;
     };
     assert_eq!((record.total, record.deleted), (members, members));
@@ -116,7 +116,8 @@ fn what_somebody_has_begun_another_ends() {
         let delete =
             format!("select jobs.delete_members(array[{some}]::uuid[], false, 'ada', 'why')");
         home.run_alone(&delete).await;
-        assert_eq!(storage.counts().await.unwrap().deleted, 100);
+        // A busy machine may take so long that the storage has seen to it by itself.
+        assert!(storage.counts().await.unwrap().deleted >= 100);
         age(&home, batch).await;
         is_deleted(&storage, batch, 1_200).await;
         let found = deleted(&home).await;
@@ -142,12 +143,17 @@ fn who_is_locked_holds_up_nobody() {
         locked.await.unwrap();
         let count = storage.cancel_batch(batch, "ada", None).await.unwrap();
         assert_eq!(count, 29);
-        age(&home, batch).await;
-        // There is other upkeep to do: who waited would wait for two seconds.
-        let start = Instant::now();
-        storage.tick().await.unwrap();
-        let took = start.elapsed();
-        assert!(took < Duration::from_millis(1_900), "{took:?}");
+        // There is other upkeep to do: who waited would wait for two seconds, each time. Not each time: a busy machine may stand
+        // still.
+        let mut times = Vec::new();
+        for _ in 0..5 {
+            age(&home, batch).await;
+            let start = Instant::now();
+            storage.tick().await.unwrap();
+            times.push(start.elapsed());
+        }
+        times.sort();
+        assert!(times[0] < Duration::from_millis(1_900), "{times:?}");
         assert_eq!(storage.counts().await.unwrap().enqueued, 1);
         let done = sqlx::raw_sql("commit").execute(&mut connection).await;
         done.unwrap();

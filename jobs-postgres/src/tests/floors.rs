@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use jobs_core::storage::Storage;
 use sqlx::{Executor, PgConnection, Row};
 
-use super::{Home, claim, flush, new_job, test, worker};
+use super::{Home, PATIENCE, claim, flush, new_job, test, worker};
 use crate::floor::Key;
 
 /// How many pages a claim that starts here touches.
@@ -50,7 +50,7 @@ fn claims_do_not_step_over_what_was_taken() {
         }
         // A few claims of nothing: the first may be a look from the beginning, and two snapshots
         // settle what is before them.
-        let deadline = Instant::now() + Duration::from_secs(20);
+        let deadline = Instant::now() + PATIENCE;
         let mut connection = home.connection().await;
         loop {
             claim(&storage, me, 100).await;
@@ -111,7 +111,7 @@ fn what_is_committed_late_is_found() {
                     .unwrap();
             }
             slow.execute("commit").await.unwrap();
-            let deadline = Instant::now() + Duration::from_secs(10);
+            let deadline = Instant::now() + PATIENCE;
             let mut found = false;
             while !found {
                 assert!(

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jobs_core::job::{
     BatchId, ClaimId, Condition, LimitRule, NewJob, Parent, ParentId, Rules, WorkerId,
@@ -18,7 +18,7 @@ use jobs_core::testing::conformance::{command, fence, limits, members, rescue, u
 use sqlx::{Executor, PgConnection, Row};
 
 use super::invariants::{When, hold, watch};
-use super::{Home, claim, flush, new_job, settlement, success, test, worker};
+use super::{Home, PATIENCE, claim, flush, new_job, settlement, success, test, worker};
 use crate::PgStorage;
 
 /// Part of a function, and what is left when the guard in it is taken out.
@@ -331,12 +331,18 @@ fn run_beside(home: &Arc<Home>, sql: String) -> tokio::task::JoinHandle<()> {
     })
 }
 
-/// Until what somebody else does has come to where it waits, or to its end.
-async fn a_moment(of: &tokio::task::JoinHandle<()>) {
-    for _ in 0..25 {
-        if !of.is_finished() {
-            tokio::time::sleep(Duration::from_millis(10)).await;
+/// Until what somebody else does, these statements, has come to where it waits, or to its end.
+async fn waits_or_ends(home: &Home, sql: &str, of: &tokio::task::JoinHandle<()>) {
+    let waits = "select exists (select from pg_stat_activity where wait_event_type = 'Lock' and query = $1)";
+    let mut connection = home.connection().await;
+    let end = Instant::now() + PATIENCE;
+    while !of.is_finished() {
+        let waits = sqlx::query_scalar::<_, bool>(waits).bind(home.text(sql).to_string());
+        if waits.fetch_one(&mut connection).await.unwrap() {
+            return;
         }
+        assert!(Instant::now() < end, "it neither waits nor ends: {sql}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
 
@@ -367,7 +373,8 @@ async fn succeed(storage: &PgStorage, worker: WorkerId, claim: ClaimId, job: &Cl
 async fn settled(home: &Home, storage: &PgStorage) {
     let left = "select exists (select from jobs.todo) or exists (select from jobs.batch_delta)";
     let mut connection = home.connection().await;
-    for _ in 0..200 {
+    let end = Instant::now() + PATIENCE;
+    while Instant::now() < end {
         storage.tick().await.unwrap();
         let left = sqlx::query_scalar::<_, bool>(home.sql(left)).fetch_one(&mut connection);
         if !left.await.unwrap() {
@@ -483,8 +490,8 @@ async fn two_add_up_a_batch(home: Arc<Home>, storage: PgStorage) {
     let fold = format!("select jobs.fold_batch('{batch}')");
     home.run(&mut session, &fold).await;
     home.run(&mut plain, &settle(&jobs.jobs[1])).await;
-    let other = run_beside(&home, fold);
-    a_moment(&other).await;
+    let other = run_beside(&home, fold.clone());
+    waits_or_ends(&home, &fold, &other).await;
     session.execute("commit").await.unwrap();
     other.await.unwrap();
     settled(&home, &storage).await;
@@ -516,7 +523,7 @@ async fn two_let_in_at_once(home: Arc<Home>, storage: PgStorage) {
     let admit = "select jobs.admit(10)";
     home.run(&mut session, admit).await;
     let other = run_beside(&home, admit.into());
-    a_moment(&other).await;
+    waits_or_ends(&home, admit, &other).await;
     session.execute("commit").await.unwrap();
     other.await.unwrap();
     hold(&home, When::Settled).await;

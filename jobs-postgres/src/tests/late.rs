@@ -6,7 +6,7 @@ use jobs_core::job::{Due, LimitRule, NewJob, OnConflict, Rules, Unique, UniqueUn
 use jobs_core::storage::{Control, ControlVerb, Inspect, Scope, Storage, Within};
 use sqlx::{Connection, Row};
 
-use super::{Home, claim, flush, new_job, test, worker};
+use super::{Home, PATIENCE, claim, flush, new_job, test, worker};
 use crate::PgStorage;
 
 const QUEUE: &str = "queue:default";
@@ -142,7 +142,7 @@ async fn looks(storage: &PgStorage, me: WorkerId, job: &NewJob) -> u32 {
             println!("found after {:?}", start.elapsed());
             return looks;
         }
-        assert!(start.elapsed() < Duration::from_secs(20), "never found");
+        assert!(start.elapsed() < PATIENCE, "never found");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     unreachable!()
@@ -194,7 +194,7 @@ fn all_processes_are_told_of_a_job_that_becomes_another() {
             }
             let start = Instant::now();
             while storage.store.times_put_below() == before {
-                assert!(start.elapsed() < Duration::from_secs(20), "never heard of");
+                assert!(start.elapsed() < PATIENCE, "never heard of");
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
             assert_eq!(looks(&storage, me, &holder).await, 1);
@@ -278,10 +278,7 @@ fn jobs_that_become_others_are_locked_in_the_order_of_their_ids() {
             if waiting > 0 {
                 break;
             }
-            assert!(
-                start.elapsed() < Duration::from_secs(20),
-                "it does not wait"
-            );
+            assert!(start.elapsed() < PATIENCE, "it does not wait");
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         lock(&last).execute(&mut *open).await.unwrap();

@@ -1,10 +1,12 @@
 //! What it costs that jobs wait before limits.
 
+use std::time::{Duration, Instant};
+
 use jobs_core::job::{LimitRule, LimitUse, Rules};
 use jobs_core::storage::Storage;
 use sqlx::{Executor, Row};
 
-use super::{new_job, test, worker};
+use super::{PATIENCE, new_job, test, worker};
 use crate::PgStorage;
 
 /// How many keys the jobs have, and how many jobs each.
@@ -30,7 +32,8 @@ async fn store(storage: &PgStorage) {
 
 /// Waits until one job of each key was let in.
 async fn let_in(storage: &PgStorage) {
-    for _ in 0..1_000 {
+    let end = Instant::now() + PATIENCE;
+    while Instant::now() < end {
         crate::upkeep::upkeep(&storage.store).await.unwrap();
         let limits = storage.store.row(
             "count permits",
@@ -44,7 +47,7 @@ async fn let_in(storage: &PgStorage) {
         if limits.await.unwrap().get::<i64, _>(0) == KEYS as i64 {
             return;
         }
-        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        tokio::time::sleep(Duration::from_millis(10)).await;
     }
     panic!("not all were let in");
 }
@@ -57,8 +60,11 @@ fn a_full_limit_is_left_alone() {
         worker(&storage).await;
         store(&storage).await;
         let_in(&storage).await;
-        let again = crate::upkeep::upkeep(&storage.store).await.unwrap();
-        assert_eq!(again, None);
+        // The storage may be at it by itself: then there is another look after that.
+        let end = Instant::now() + PATIENCE;
+        while let Some(again) = crate::upkeep::upkeep(&storage.store).await.unwrap() {
+            assert!(Instant::now() < end, "there is another look in {again:?}");
+        }
     });
 }
 

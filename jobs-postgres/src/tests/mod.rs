@@ -87,6 +87,9 @@ fn longest() -> Duration {
     Duration::from_secs(if long { 3_600 } else { 600 })
 }
 
+/// How long to wait for what must come at once on a machine that has nothing else to do.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
 pub(crate) fn test<F, T>(body: F)
 where
     F: FnOnce(Arc<Home>) -> T,

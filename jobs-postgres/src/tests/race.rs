@@ -19,7 +19,7 @@ use sqlx::Row;
 use tokio::time::{Instant, sleep};
 
 use super::invariants::{When, hold, watch, wrong};
-use super::{Home, guards, request, settlement, success, test};
+use super::{Home, PATIENCE, guards, request, settlement, success, test};
 use scene::{Luck, Scene, patiently};
 
 fn long() -> bool {
@@ -132,7 +132,7 @@ async fn round(scene: &Arc<Scene>, luck: &mut Luck, time: Duration) {
 
 /// Lets what was left for later be done, and then looks. What others of this process have begun may still be under way.
 async fn calm(scene: &Scene, now: When) {
-    let end = Instant::now() + Duration::from_secs(20);
+    let end = Instant::now() + PATIENCE;
     let home = &scene.home;
     loop {
         for storage in &scene.storages {
@@ -159,7 +159,7 @@ async fn left(home: &Home) -> Vec<String> {
 /// Takes everything back from everybody.
 async fn rescue_all(scene: &Scene) {
     let storage = &scene.storages[0];
-    let end = Instant::now() + Duration::from_secs(20);
+    let end = Instant::now() + PATIENCE;
     loop {
         let presences = patiently!(scene, storage.presences()).unwrap();
         if presences.is_empty() {
@@ -193,7 +193,7 @@ async fn drain(scene: &Scene) {
     }
     let me = WorkerId::new();
     storage.register(&WorkerInfo::new(me)).await.unwrap();
-    let end = Instant::now() + Duration::from_secs(40);
+    let end = Instant::now() + 2 * PATIENCE;
     loop {
         patiently!(scene, storage.tick()).unwrap();
         let taken = run_some(scene, me).await;

@@ -10,7 +10,7 @@ use jobs_sqlite::SqliteStorage;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, Connection, SqlitePool};
 
-use crate::stage::{Folder, claim, flush, new_job, worker};
+use crate::stage::{Folder, PATIENCE, claim, flush, new_job, worker};
 
 fn options(folder: &Folder) -> SqliteConnectOptions {
     SqliteConnectOptions::new().filename(folder.file())
@@ -97,7 +97,8 @@ async fn a_file_that_others_keep_locked_is_a_conflict() {
 #[tokio::test]
 async fn a_lock_that_is_given_up_in_time_is_waited_for() {
     let folder = Folder::new();
-    let storage = folder.open().await;
+    let builder = SqliteStorage::builder().path(folder.file());
+    let storage = builder.busy_timeout(PATIENCE).connect().await.unwrap();
     let mut other = options(&folder).connect().await.unwrap();
     let lock = other.begin_with("BEGIN IMMEDIATE").await.unwrap();
     let insert = tokio::spawn(async move { storage.insert(&[new_job()]).await });

@@ -9,7 +9,7 @@ use jobs_sqlite::SqliteStorage;
 use sqlx::SqlitePool;
 use sqlx::sqlite::SqliteConnectOptions;
 
-use crate::stage::{Folder, claim, flush, new_job, worker};
+use crate::stage::{Folder, PATIENCE, claim, flush, new_job, worker};
 
 const NAME: &str = "api";
 
@@ -43,7 +43,7 @@ async fn enqueued(storage: &SqliteStorage) -> u64 {
 async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
     let begun = Instant::now();
     while !holds().await {
-        assert!(begun.elapsed() < Duration::from_secs(20), "{what}");
+        assert!(begun.elapsed() < PATIENCE, "{what}");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
@@ -156,12 +156,15 @@ async fn starts_count_until_their_window_is_over() {
         let storage = folder.open().await;
         let rule = rule(bound);
         let jobs: Vec<NewJob> = (0..5).map(|_| limited(&rule, "", 1)).collect();
+        let begun = Instant::now();
         storage.insert(&jobs).await.unwrap();
         let worker = worker(&storage).await;
+        let sliding = matches!(bound, Bound::SlidingWindow { .. });
         let mut starts: Vec<Instant> = Vec::new();
         until("all are started", async || {
             let (id, claimed) = claim(&storage, worker, 10).await;
-            assert!(claimed.jobs.len() <= 2, "{bound:?}");
+            // Time brings the others more room, whether the first have started or not.
+            assert!(claimed.jobs.len() <= 2 || !sliding, "{bound:?}");
             for job in &claimed.jobs {
                 let start = Start {
                     worker,
@@ -178,14 +181,15 @@ async fn starts_count_until_their_window_is_over() {
             starts.len() == 5
         })
         .await;
-        if !matches!(bound, Bound::FixedWindow { .. }) {
+        let slack = Duration::from_millis(50);
+        let (took, least) = match bound {
             // Of three starts the last is not within the time of the first. (The times are taken before.)
-            let spread = starts[4] - starts[0];
-            assert!(
-                spread > per - Duration::from_millis(50),
-                "{bound:?}: {spread:?}"
-            );
-        }
+            Bound::SlidingWindow { .. } => (starts[4] - starts[0], per),
+            // Two tokens were there, and three have come back.
+            Bound::TokenBucket { .. } => (starts[4] - begun, per * 3 / 2),
+            _ => continue,
+        };
+        assert!(took + slack > least, "{bound:?}: {took:?}");
     }
     drop(storage);
 }
@@ -233,7 +237,8 @@ async fn a_job_is_let_in_when_it_falls_due_and_not_before() {
     let storage = folder.open().await;
     let one = rule(Bound::Concurrency { max: 1 });
     let mut later = limited(&one, "", 1);
-    later.due = jobs_core::job::Due::In(Duration::from_millis(300));
+    // Not sooner: what is seen before that must be seen by then, on a busy machine too.
+    later.due = jobs_core::job::Due::In(Duration::from_secs(5));
     let mut wakes = storage.wake();
     storage.insert(&[later.clone()]).await.unwrap();
     let record = storage.job(later.id).await.unwrap().unwrap();
@@ -250,7 +255,7 @@ async fn a_job_is_let_in_when_it_falls_due_and_not_before() {
         .unwrap();
     // Nobody does anything: the time alone lets it in, and says so.
     while storage.job(later.id).await.unwrap().unwrap().state == State::Scheduled {
-        let hint = tokio::time::timeout(Duration::from_secs(20), wakes.recv()).await;
+        let hint = tokio::time::timeout(PATIENCE, wakes.recv()).await;
         hint.expect("a hint comes").expect("it can be read");
     }
     until("it is let in", async || {

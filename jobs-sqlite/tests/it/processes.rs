@@ -4,14 +4,13 @@
 use std::collections::HashSet;
 use std::io::{BufRead, BufReader, Lines, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
-use std::time::Duration;
 
 use jobs_core::job::{JobId, NewJob, State};
 use jobs_core::lifecycle::{LOST_LIMIT, LOST_REASON};
 use jobs_core::storage::{Inspect, RescueRequest, Storage, Wake};
 use jobs_sqlite::SqliteStorage;
 
-use crate::stage::{Folder, claim, flush, new_job, worker};
+use crate::stage::{Folder, PATIENCE, claim, flush, new_job, worker};
 
 const PART: &str = "JOBS_SQLITE_PART";
 const FILE: &str = "JOBS_SQLITE_FILE";
@@ -88,6 +87,11 @@ fn play() {
     let (Ok(part), Ok(file)) = (std::env::var(PART), std::env::var(FILE)) else {
         return;
     };
+    // Whoever waits for what it says must not wait for ever.
+    std::thread::spawn(|| {
+        std::thread::sleep(5 * PATIENCE);
+        std::process::exit(3);
+    });
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -268,7 +272,7 @@ async fn a_process_hears_of_what_another_stores() {
             }
         }
     };
-    let heard = tokio::time::timeout(Duration::from_secs(20), heard).await;
+    let heard = tokio::time::timeout(PATIENCE, heard).await;
     heard.expect("the hint comes");
     actor.rest();
 }

@@ -13,6 +13,9 @@ use jobs_sqlite::SqliteStorage;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, Connection};
 
+/// How long to wait for what must come at once on a machine that has nothing else to do.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
 /// A folder that is removed when the test ends.
 pub(crate) struct Folder(PathBuf);
 
@@ -47,10 +50,7 @@ impl Folder {
         let patience = Instant::now();
         while log.exists() {
             let waited = patience.elapsed();
-            assert!(
-                waited < Duration::from_secs(20),
-                "somebody keeps the file open"
-            );
+            assert!(waited < PATIENCE, "somebody keeps the file open");
             let options = SqliteConnectOptions::new().filename(self.file());
             let mut visitor = options.connect().await.expect("the file opens");
             let look = sqlx::query("select count(*) from sqlite_schema");

@@ -6,9 +6,7 @@ use jobs_core::storage::{Storage, Wake};
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 
-use crate::stage::{Folder, new_job, worker};
-
-const PATIENCE: Duration = Duration::from_secs(20);
+use crate::stage::{Folder, PATIENCE, new_job, worker};
 
 async fn heard(wakes: &mut Receiver<Wake>, wanted: impl Fn(&Wake) -> bool) {
     let hear = async { while !wanted(&wakes.recv().await.expect("the storage is there")) {} };

@@ -17,8 +17,8 @@ use crate::PgStorage;
 /// How long a worker's beat stands still before it is taken for dead.
 const SILENCE: Duration = Duration::from_millis(250);
 
-/// For how long finished jobs are kept: longer than a request may be sent again.
-const KEPT: Duration = Duration::from_secs(4);
+/// For how long finished jobs are kept: longer than a request may be sent again, on a busy machine too.
+const KEPT: Duration = Duration::from_secs(10);
 
 pub(super) struct Operator {
     pub(super) scene: Arc<Scene>,

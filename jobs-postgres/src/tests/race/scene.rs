@@ -9,7 +9,7 @@ use jobs_core::Error;
 use jobs_core::job::{BatchId, JobId};
 
 use crate::PgStorage;
-use crate::tests::Home;
+use crate::tests::{Home, PATIENCE};
 
 pub(super) const QUEUES: [&str; 3] = ["r.a", "r.b", "r.c"];
 pub(super) const KINDS: [&str; 3] = ["x", "y", "z"];
@@ -156,8 +156,8 @@ pub(super) use patiently;
 
 /// What takes longer hangs, or is refused again and again.
 pub(super) async fn in_time<T>(asked: impl Future<Output = T>) -> T {
-    let answered = tokio::time::timeout(Duration::from_secs(60), asked).await;
-    answered.expect("an answer within a minute")
+    let answered = tokio::time::timeout(2 * PATIENCE, asked).await;
+    answered.expect("an answer in the end")
 }
 
 /// Choices that follow from a seed.
