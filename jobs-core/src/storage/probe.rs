@@ -42,12 +42,23 @@ struct Inner {
     inserts: Mutex<Vec<usize>>,
     faults: Mutex<Faults>,
     gate: Option<Semaphore>,
+    /// Gives no hints.
+    deaf: bool,
 }
 
 impl Probe {
     /// Lets everything through.
     pub(crate) fn new() -> Self {
         Self::build(None, |_, _| Fault::None)
+    }
+
+    /// Lets everything through, and gives no hints at all: the channel that they would come by is closed.
+    pub(crate) fn deaf() -> Self {
+        let mut probe = Self::new();
+        if let Some(inner) = Arc::get_mut(&mut probe.0) {
+            inner.deaf = true;
+        }
+        probe
     }
 
     /// Holds inserts until they are [let through](Self::open).
@@ -78,6 +89,7 @@ impl Probe {
             inserts: Mutex::default(),
             faults: Mutex::new(Box::new(faults)),
             gate,
+            deaf: false,
         }))
     }
 
@@ -233,6 +245,9 @@ impl Storage for Probe {
         self.0.memory.check_schema().await
     }
     fn wake(&self) -> broadcast::Receiver<Wake> {
+        if self.0.deaf {
+            return broadcast::Sender::new(1).subscribe();
+        }
         self.0.memory.wake()
     }
     fn wakes_across_processes(&self) -> bool {

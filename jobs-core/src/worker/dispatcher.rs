@@ -67,6 +67,8 @@ pub(super) struct Dispatcher {
     asked: bool,
     /// What was answered; none if there was news since.
     outlook: Option<Outlook>,
+    /// The storage gives no hints any more.
+    deaf: bool,
     /// How far the turns of weighted queues have come.
     turn: usize,
     pause: Duration,
@@ -84,6 +86,7 @@ impl Dispatcher {
             look_at: now,
             asked: false,
             outlook: None,
+            deaf: false,
             turn: 0,
             pause: Duration::ZERO,
         }
@@ -263,7 +266,7 @@ impl Dispatcher {
         tokio::select! {
             biased;
             () = stop.cancelled() => {}
-            hint = wake.recv() => self.hints(hint, wake).await,
+            hint = wake.recv(), if !self.deaf => self.hints(hint, wake).await,
             () = self.crew.appetite.notify.notified() => self.more |= self.capped,
             () = self.crew.serving.changed.notified() => self.told().await,
             () = runner_ended, if quiet => {}
@@ -304,8 +307,8 @@ impl Dispatcher {
         use broadcast::error::{RecvError, TryRecvError};
         let mut next = match first {
             Err(RecvError::Closed) => {
-                // The storage gives no hints any more: go on polling, but not in a tight loop.
-                tokio::time::sleep(Duration::from_millis(50)).await;
+                // An ended channel is always ready, and comes before the timer: who went on asking it would never poll.
+                self.deaf = true;
                 return;
             }
             Err(RecvError::Lagged(_)) => Some(Wake::Everything),
@@ -383,3 +386,6 @@ impl Dispatcher {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
