@@ -39,14 +39,38 @@ pub(crate) async fn command(store: &Store, command: &Command) -> Result<Vec<Answ
             pause *= 2;
         }
         for jobs in std::mem::take(&mut left).chunks(CHUNK) {
-            left.extend(obey(store, command, jobs, false, &mut answers).await?);
+            left.extend(go_on(store, command, jobs, false, &mut answers).await?);
         }
     }
     for job in left {
-        obey(store, command, &[job], true, &mut answers).await?;
+        go_on(store, command, &[job], true, &mut answers).await?;
     }
     let answer = |job: &JobId| answers.get(job).copied().unwrap_or(Answer::Unknown);
     Ok(command.jobs.iter().map(answer).collect())
+}
+
+/// Does it to some of the jobs. What meets a conflict may be begun anew as long as nothing is done; then it would be answered that
+/// the verb does not apply to those that are done. So it is tried once more here, and the error is not said to be a conflict.
+async fn go_on(
+    store: &Store,
+    command: &Command,
+    jobs: &[JobId],
+    wait: bool,
+    answers: &mut HashMap<JobId, Answer>,
+) -> Result<Vec<JobId>> {
+    let is_done = |answer: &&Answer| matches!(answer, Answer::Done { .. });
+    let (done, all) = (answers.values().filter(is_done).count(), command.jobs.len());
+    let mut left = obey(store, command, jobs, wait, answers).await;
+    if left.as_ref().is_err_and(Error::is_conflict) && done > 0 {
+        left = obey(store, command, jobs, wait, answers).await;
+    }
+    left.map_err(|error| match error {
+        Error::Conflict { doing, source } if done > 0 => Error::Storage {
+            doing: format!("{doing}, after {done} of {all} were done"),
+            source,
+        },
+        error => error,
+    })
 }
 
 async fn obey(

@@ -4,6 +4,7 @@
 mod batches;
 mod cancel;
 mod care;
+mod command;
 mod floors;
 mod flow;
 mod guards;
