@@ -143,8 +143,8 @@ impl<'s> Members<'s> {
         }
     }
 
-    /// Those that somebody had locked: most have ended since. In the end each is waited for, but not for ever: what a
-    /// transaction keeps locked is left to `go_on`.
+    /// Those that somebody had locked: most have ended since. In the end they are waited for, one by one, until one is not to
+    /// be had in time: what a transaction keeps locked is left to `go_on`.
     async fn delete_busy(&mut self) -> Result<()> {
         let mut pause = FIRST_PAUSE;
         for _ in 0..TRIES {
@@ -162,12 +162,25 @@ impl<'s> Members<'s> {
                 }
             }
         }
-        for job in std::mem::take(&mut self.busy) {
-            match self.send(|members| members.named(&[job], true)).await {
+        let busy = std::mem::take(&mut self.busy);
+        for (at, job) in busy.iter().enumerate() {
+            match self.send(|members| members.named(&[*job], true)).await {
                 Ok(Some(row)) => drop(self.note(&row)),
                 Ok(None) => {}
-                Err(error) if error.is_conflict() => {}
+                Err(error) if error.is_conflict() => {
+                    return self.delete_free(&busy[at + 1..]).await;
+                }
                 Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// After one that is not to be had nobody is waited for: the same transaction may have locked them all.
+    async fn delete_free(&mut self, jobs: &[Uuid]) -> Result<()> {
+        for jobs in jobs.chunks(CHUNK as usize) {
+            if let Some(row) = self.send(|members| members.named(jobs, false)).await? {
+                self.note(&row);
             }
         }
         Ok(())

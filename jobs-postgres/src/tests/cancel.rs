@@ -160,3 +160,22 @@ fn who_is_locked_holds_up_nobody() {
         is_deleted(&storage, batch, 30).await;
     });
 }
+
+/// However many a transaction keeps locked, whoever cancels does not wait for each of them for two seconds.
+#[test]
+fn many_that_are_locked_are_left_together() {
+    test(|home| async move {
+        let storage = home.storage().await;
+        let (batch, _) = batch_of(&storage, 400).await;
+        let mut locking = home.connection().await;
+        let lock = "begin; select from jobs.job order by id limit 300 for update";
+        home.run(&mut locking, lock).await;
+        let cancel = storage.cancel_batch(batch, "ada", None);
+        let ended = tokio::time::timeout(Duration::from_secs(60), cancel).await;
+        let count = ended.expect("it hangs").unwrap();
+        assert_eq!(count, 100);
+        home.run(&mut locking, "commit").await;
+        age(&home, batch).await;
+        is_deleted(&storage, batch, 400).await;
+    });
+}
