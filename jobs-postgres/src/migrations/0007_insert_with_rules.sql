@@ -13,25 +13,28 @@ create or replace function jobs.key_time(p_until json) returns interval language
       + (coalesce(p_until -> 'period', p_until -> 'started_within', p_until -> 'done_within') ->> 'nanos')::float8 / 1e9, 1e10))
 $fn$;
 
--- Where one job has come to stand for two parents it is waited for once, as the stricter condition says: any end is an end as it
--- was wanted. Of two that can never both come about the first counts.
-create or replace function jobs.merge_parents(p_rules text) returns text language plpgsql immutable as $fn$
+-- What the rules of a job say once it waits for the holders in the place of these parents, and takes its input from them. Where one
+-- job has come to stand for two parents it is waited for once, as the stricter condition says: any end is an end as it was wanted.
+-- Of two that can never both come about the first counts.
+create or replace function jobs.follow(p_rules text, p_parents uuid[], p_holders uuid[]) returns text language plpgsql immutable as $fn$
 declare
-    v_given json := p_rules::json -> 'parents';
-    v_once  jsonb;
+    v_rules  jsonb := p_rules::jsonb;
+    v_once   jsonb;
+    v_holder uuid;
 begin
-    if v_given is null then
-        return p_rules;
-    end if;
     select jsonb_agg(m.given order by m.first) into v_once
-      from (select distinct on (p.of) p.given::jsonb as given, min(p.place) over (partition by p.of) as first
-              from (select g.given, g.place, coalesce(g.given ->> 'job', g.given ->> 'batch') as of
-                      from json_array_elements(v_given) with ordinality g (given, place)) p
+      from (select distinct on (p.of) p.given, min(p.place) over (partition by p.of) as first
+              from (select g.place, coalesce(h.holder::text, g.given ->> 'job', g.given ->> 'batch') as of,
+                           case when h.holder is null then g.given else jsonb_set(g.given, '{job}', to_jsonb(h.holder)) end as given
+                      from jsonb_array_elements(v_rules -> 'parents') with ordinality g (given, place)
+                      left join unnest(p_parents, p_holders) h (parent, holder) on h.parent = (g.given ->> 'job')::uuid) p
              order by p.of, p.given ->> 'on' = 'any', p.place) m;
-    if jsonb_array_length(v_once) = json_array_length(v_given) then
-        return p_rules;
+    v_rules := jsonb_set(v_rules, '{parents}', v_once);
+    select h.holder into v_holder from unnest(p_parents, p_holders) h (parent, holder) where h.parent = (v_rules -> 'input' ->> 'parent')::uuid;
+    if found then
+        v_rules := jsonb_set(v_rules, '{input,parent}', to_jsonb(v_holder));
     end if;
-    return jsonb_set(p_rules::jsonb, '{parents}', v_once)::text;
+    return v_rules::text;
 end
 $fn$;
 
@@ -118,14 +121,21 @@ begin
     v_fresh := array(
         select x.fresh and not x.existing from unnest(v_fresh, existing) with ordinality x (fresh, existing, place) order by x.place);
 
-    -- A child in the request waits for the holder then: that is what its rules say once they are stored.
-    for u in
-        select x.id, x.answer from unnest(p_ids, ids) x (id, answer) where x.answer <> x.id
-    loop
+    -- A child in the request waits for the holder then: that is what its rules say once they are stored. Only those are touched:
+    -- of a hundred thousand jobs all keys may be held.
+    if ids <> p_ids then
         p_rules := array(
-            select jobs.merge_parents(replace(x.rules, u.id::text, u.answer::text))
-              from unnest(p_rules) with ordinality x (rules, place) order by x.place);
-    end loop;
+            select case when f.place is null then x.rules else jobs.follow(x.rules, f.parents, f.holders) end
+              from unnest(p_rules) with ordinality x (rules, place)
+              left join (select c.place, array_agg(h.id) as parents, array_agg(h.answer) as holders
+                           from (select r.place, (p.given ->> 'job')::uuid as parent
+                                   from unnest(p_rules, v_fresh) with ordinality r (rules, fresh, place)
+                                  cross join lateral json_array_elements(r.rules::json -> 'parents') p (given)
+                                  where r.fresh) c
+                           join unnest(p_ids, ids) h (id, answer) on h.id = c.parent and h.answer <> h.id
+                          group by c.place) f on f.place = x.place
+             order by x.place);
+    end if;
 
     -- Batches: that of the request, and those that take members.
     if p_batch is not null then

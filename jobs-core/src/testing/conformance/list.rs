@@ -311,6 +311,7 @@ macro_rules! __conformance_list {
                 of_a_hundred_at_once_one_is_stored
                 many_keys_at_once_are_each_held_once
                 in_a_request_the_first_gets_the_key
+                thousands_of_keys_may_be_held
                 a_key_is_free_when_its_job_is_final
                 a_key_is_free_by_whatever_door
                 a_key_may_be_free_at_the_start

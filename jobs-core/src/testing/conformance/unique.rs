@@ -152,6 +152,29 @@ pub async fn in_a_request_the_first_gets_the_key(storage: StorageHandle) {
     assert_eq!(storage.counts().await.expect("counts").unfinished(), 3);
 }
 
+/// Of thousands that come at once all keys may be held. A job among them that waits for one of them waits for the holder; what else
+/// it says stays as it is, even where it names that job.
+pub async fn thousands_of_keys_may_be_held(storage: StorageHandle) {
+    let make = || (0..4_000).map(|n| done("a", &format!("k{n}")));
+    let holders: Vec<NewJob> = make().collect();
+    store(&storage, &holders).await;
+    let mut again: Vec<NewJob> = make().collect();
+    let (parent, holder) = (again[3_999].id, holders[3_999].id);
+    let mut child = after("a", &[(parent, Condition::Success)]);
+    let own_key = format!("after {parent}");
+    rules(&mut child).unique = done("a", &own_key).rules.and_then(|rules| rules.unique);
+    again.push(child.clone());
+    let answers = storage.insert(&again).await.expect("insert");
+    let got: Vec<_> = answers.iter().map(|one| (one.id, one.existing)).collect();
+    let mut wanted: Vec<_> = holders.iter().map(|job| (job.id, true)).collect();
+    wanted.push((child.id, false));
+    assert!(got == wanted, "each is answered with its holder");
+    let mut says = after("a", &[(holder, Condition::Success)]);
+    rules(&mut says).unique = rules(&mut child).unique.clone();
+    assert_eq!(record(&storage, child.id).await.rules, says.rules);
+    holds(&storage, child.id, done("a", &own_key)).await;
+}
+
 /// A key that is held until its job is done is held as long as the job waits, runs, or waits again, and
 /// free in whatever way the job ends.
 pub async fn a_key_is_free_when_its_job_is_final(storage: StorageHandle) {
