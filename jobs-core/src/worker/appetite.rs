@@ -28,7 +28,8 @@ impl Appetite {
     /// A job ended after running for so long.
     pub(super) fn job_ended(&self, ran: Duration) {
         self.ran.fetch_add(ran.as_nanos() as u64, Ordering::Relaxed);
-        self.ended.fetch_add(1, Ordering::Relaxed);
+        // With what was done before: who sees this number sees what was put down to be recorded until then.
+        self.ended.fetch_add(1, Ordering::Release);
     }
 
     /// A runner took a job, and so many are left.

@@ -284,7 +284,7 @@ impl Dispatcher {
             self.release(stale, "held by a busy worker");
         } else if dry {
             self.asked = true;
-            let ended = self.crew.appetite.ended.load(Ordering::Relaxed);
+            let ended = self.crew.appetite.ended.load(Ordering::Acquire);
             // What is not recorded yet may be due again before anything that the storage knows of.
             let settled = self.crew.settler.is_empty();
             let request = self.crew.claim_request_for_looking();
