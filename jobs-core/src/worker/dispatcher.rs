@@ -65,6 +65,8 @@ pub(super) struct Dispatcher {
     look_at: Instant,
     /// The next due time was asked for since the queues ran dry, or is known.
     asked: bool,
+    /// When to ask for it, if that stands out.
+    ask_at: Option<Instant>,
     /// What was answered; none if there was news since.
     outlook: Option<Outlook>,
     /// The storage gives no hints any more.
@@ -85,6 +87,7 @@ impl Dispatcher {
             capped: false,
             look_at: now,
             asked: false,
+            ask_at: None,
             outlook: None,
             deaf: false,
             turn: 0,
@@ -157,6 +160,7 @@ impl Dispatcher {
         }
         let outlook = self.outlook.as_ref().filter(|known| self.holds(known));
         self.asked = outlook.is_some();
+        self.ask_at = None;
         if !self.more {
             self.crew.appetite.dry.store(true, Ordering::Release);
             let poll = Instant::now() + jittered(self.crew.config.poll_interval);
@@ -241,7 +245,9 @@ impl Dispatcher {
         let now = Instant::now();
         let dry = !self.more && !self.asked;
         let until = if dry {
-            self.look_at.min(now + BEFORE_ASKING)
+            // Not from now on: hints that are not for this worker would put it off for ever.
+            let ask_at = *self.ask_at.get_or_insert(now + BEFORE_ASKING);
+            self.look_at.min(ask_at)
         } else {
             self.look_at
         };
