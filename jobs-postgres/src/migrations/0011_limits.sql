@@ -11,6 +11,11 @@ declare
     v_rule json;
 begin
     select * into d from jobs.limit_def l where l.name = p_name for update;
+    if not found then
+        -- There is no row yet by which to wait for somebody who writes down the other half just now.
+        perform pg_advisory_xact_lock(hashtext('jobs:jobs'), 4);
+        select * into d from jobs.limit_def l where l.name = p_name for update;
+    end if;
     if p_actor is not null then
         insert into jobs.control_event (verb, scope, name, value, actor, reason)
         values (case when p_unset then 'reset' else 'set' end, 'limit', p_name, p_set::text, p_actor, p_reason);

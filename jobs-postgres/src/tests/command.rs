@@ -33,7 +33,7 @@ async fn lock(home: &Home, job: JobId) -> PgConnection {
 }
 
 /// Waits until a statement waits for the session, and answers which one.
-async fn waits_for(session: i32, looking: &mut PgConnection) -> String {
+pub(super) async fn waits_for(session: i32, looking: &mut PgConnection) -> String {
     let look = "select pid || ' ' || query_start from pg_stat_activity where $1 = any (pg_blocking_pids(pid))";
     loop {
         let row = sqlx::query(look).bind(session);
@@ -44,7 +44,7 @@ async fn waits_for(session: i32, looking: &mut PgConnection) -> String {
     }
 }
 
-async fn pid(session: &mut PgConnection) -> i32 {
+pub(super) async fn pid(session: &mut PgConnection) -> i32 {
     let pid = sqlx::query("select pg_backend_pid()").fetch_one(session);
     pid.await.unwrap().get(0)
 }

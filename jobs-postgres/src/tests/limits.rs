@@ -3,9 +3,10 @@
 use std::time::{Duration, Instant};
 
 use jobs_core::job::{LimitRule, LimitUse, Rules};
-use jobs_core::storage::Storage;
+use jobs_core::storage::{Inspect, Storage};
 use sqlx::{Executor, Row};
 
+use super::command::{pid, waits_for};
 use super::{PATIENCE, new_job, test, worker};
 use crate::PgStorage;
 
@@ -95,5 +96,49 @@ fn who_waits_behind_others_is_not_read() {
         // The server reads the first ten rows of a loop at once.
         let read: i64 = row.get(0);
         assert!(read <= 15 * KEYS as i64, "{read} rows were read");
+    });
+}
+
+/// A program declares a limit for the first time while an operator sets it: neither is lost, whoever comes first.
+#[test]
+fn what_is_declared_and_set_at_once_is_both() {
+    test(|home| async move {
+        let storage = home.storage().await;
+        let rule = |max: u64| {
+            format!(r#"'{{"bound":{{"concurrency":{{"max":{max}}}}},"excess":"wait"}}'"#)
+        };
+        let declare = |name: &str| {
+            format!(
+                "begin; select jobs.write_limit('{name}', {}, null, false)",
+                rule(3)
+            )
+        };
+        let set = |name: &str| {
+            format!(
+                "begin; select jobs.write_limit('{name}', null, {}, false, 'ada')",
+                rule(1)
+            )
+        };
+        for (name, first, second) in [("a", declare("a"), set("a")), ("b", set("b"), declare("b"))]
+        {
+            let (mut one, mut looking) = (home.connection().await, home.connection().await);
+            home.run(&mut one, &first).await;
+            let session = pid(&mut one).await;
+            let other = tokio::spawn({
+                let home = home.clone();
+                async move { home.run_alone(&format!("{second}; commit")).await }
+            });
+            waits_for(session, &mut looking).await;
+            home.run(&mut one, "commit").await;
+            other.await.unwrap();
+            let limits = storage.limits().await.unwrap();
+            let limit = limits
+                .iter()
+                .find(|limit| &*limit.rule.name == name)
+                .unwrap();
+            assert_eq!(limit.rule, LimitRule::concurrency(name, 1));
+            let declared = LimitRule::concurrency(name, 3);
+            assert_eq!(limit.declared, Some((declared.bound, declared.excess)));
+        }
     });
 }
