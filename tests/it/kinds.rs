@@ -29,6 +29,7 @@ pub(crate) fn named(kinds: &[String]) -> Vec<&'static JobEntry> {
         passes_on,
         renamed,
         rest,
+        slow_note,
         snoozes,
         spread,
         ten_a_second,
@@ -46,6 +47,15 @@ pub(crate) async fn noop() {}
 #[job(name = "e2e.note")]
 pub(crate) async fn note(n: i64, effects: Data<Effects>, ctx: JobContext) -> i64 {
     effects.write("note", &ctx);
+    n
+}
+
+/// The same, but so slow that a worker takes no more of them than it has slots: what it has taken and cannot start within a
+/// second it gives back, and then others may come first.
+#[job(name = "e2e.slow_note")]
+pub(crate) async fn slow_note(n: i64, effects: Data<Effects>, ctx: JobContext) -> i64 {
+    effects.write("note", &ctx);
+    tokio::time::sleep(Duration::from_millis(60)).await;
     n
 }
 

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use chrono::{TimeDelta, Utc};
 use jobs::{JobId, Priority, State};
 
-use crate::kinds::{hold, named, noop, note};
+use crate::kinds::{hold, named, noop, note, slow_note};
 use crate::setup::{PATIENCE, Place, on_each};
 
 on_each!(each_worker_runs_what_it_knows: memory, sqlite, postgres);
@@ -116,7 +116,8 @@ async fn a_later_queue_waits_for_the_earlier(place: &Place) {
     for n in 0..30 {
         // The first ones are in b, and those in a have no higher priority.
         let queue = if n < 15 { "b" } else { "a" };
-        note.enqueue(n)
+        slow_note
+            .enqueue(n)
             .queue(queue)
             .on(&place.client)
             .await
@@ -167,7 +168,8 @@ async fn priority_first_then_first_come(place: &Place) {
     keep_busy(place, "default").await;
     for n in 0..30 {
         let priority = [Priority::LOW, Priority::HIGH, Priority::NORMAL][n as usize % 3];
-        note.enqueue(n)
+        slow_note
+            .enqueue(n)
             .priority(priority)
             .on(&place.client)
             .await
@@ -192,7 +194,9 @@ async fn who_is_due_first_runs_first(place: &Place) {
     let soon = Utc::now() + TimeDelta::seconds(2);
     let mut due = Vec::new();
     for n in (0..10).rev() {
-        let job = note.enqueue(n).at(soon + TimeDelta::milliseconds(50 * n));
+        let job = slow_note
+            .enqueue(n)
+            .at(soon + TimeDelta::milliseconds(50 * n));
         let id = job.on(&place.client).await.unwrap().id();
         due.push((place.record(id).await.due_at, n, id));
     }
