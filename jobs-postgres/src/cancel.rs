@@ -3,6 +3,8 @@
 //! Workers go on taking members meanwhile, from the front. So what they hold is deleted first, and looked for again now and
 //! then, so that they are told of it soon; the rest is deleted from the back, where nobody is in the way.
 
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use jobs_core::job::{BatchId, JobId};
@@ -18,11 +20,18 @@ use crate::store::Store;
 /// How many members one transaction deletes.
 const CHUNK: i64 = 1_000;
 
-/// How often what workers hold is looked for.
-const HELD: Duration = Duration::from_millis(250);
+/// How often what workers hold is looked for; and how long the upkeep goes on with cancelled batches before it looks at what
+/// else there is to do.
+const ROUND: Duration = Duration::from_millis(250);
+
+/// How long the upkeep lets a batch be after it has been through all of it, and somebody had some of it locked.
+const REST: Duration = Duration::from_secs(5);
 
 /// How often what somebody has locked is tried again without waiting for him, with pauses that double.
 const TRIES: u32 = 5;
+
+/// After the last member of any batch.
+const END: (Uuid, Uuid) = (Uuid::max(), Uuid::max());
 
 /// The first of these pauses: about as long as it takes to settle some jobs.
 const FIRST_PAUSE: Duration = Duration::from_millis(5);
@@ -55,22 +64,64 @@ pub(crate) async fn cancel(
     }
 }
 
-/// Goes on with batches whose cancellation somebody has begun who may have died. Members that somebody has locked are left
-/// for the next time: there is other upkeep to do.
-pub(crate) async fn go_on(store: &Store) -> Result<()> {
+/// How far this process has come with batches whose cancellation somebody else has begun.
+#[derive(Debug, Default)]
+pub(crate) struct Progress(Mutex<HashMap<Uuid, At>>);
+
+#[derive(Clone, Copy, Debug)]
+enum At {
+    /// Before this member of this batch.
+    Before(Uuid, Uuid),
+    /// Through, at that time: what is left was locked.
+    Through(Instant),
+}
+
+impl Progress {
+    /// Where to go on with each of these; nowhere for now with one that was just gone through. Forgets all others.
+    fn of(&self, batches: &[Uuid]) -> Vec<Option<(Uuid, Uuid)>> {
+        let mut progress = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        progress.retain(|batch, _| batches.contains(batch));
+        let at = |batch: &Uuid| match progress.get(batch) {
+            None => Some(END),
+            Some(At::Before(batch, member)) => Some((*batch, *member)),
+            Some(At::Through(when)) => (when.elapsed() >= REST).then_some(END),
+        };
+        batches.iter().map(at).collect()
+    }
+
+    fn note(&self, batch: Uuid, left: Option<(Uuid, Uuid)>) {
+        let at = match left {
+            Some((batch, member)) => At::Before(batch, member),
+            None => At::Through(Instant::now()),
+        };
+        let mut progress = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        progress.insert(batch, at);
+    }
+}
+
+/// Goes on with batches whose cancellation somebody has begun who may have died, for a [`ROUND`]. Answers whether there is
+/// more. Members that somebody has locked are left for a later time: there is other upkeep to do.
+pub(crate) async fn go_on(store: &Store) -> Result<bool> {
     let statement = store.statement(&store.sql.cancelled_batches).bind(10_i32);
     let rows = store.rows("look for cancelled batches", statement).await?;
-    for row in &rows {
-        let batch: Uuid = row.get("id");
-        let actor: Option<String> = row.get("cancelled_by");
-        let reason: Option<String> = row.get("cancelled_for");
-        let actor = actor.unwrap_or_default();
-        let mut members = Members::of(store, batch, &actor, reason.as_deref()).await?;
-        members.delete().await?;
+    let batches: Vec<Uuid> = rows.iter().map(|row| row.get("id")).collect();
+    let starts = store.cancelling.of(&batches);
+    let each = ROUND / starts.iter().flatten().count().max(1) as u32;
+    let mut more = false;
+    for ((row, batch), start) in rows.iter().zip(batches).zip(starts) {
+        if let Some(start) = start {
+            let actor: Option<String> = row.get("cancelled_by");
+            let reason: Option<String> = row.get("cancelled_for");
+            let actor = actor.unwrap_or_default();
+            let mut members = Members::of(store, batch, &actor, reason.as_deref()).await?;
+            let left = members.delete(start, Instant::now() + each).await?;
+            store.cancelling.note(batch, left);
+            more |= left.is_some();
+        }
         let statement = store.statement(&store.sql.end_batch).bind(batch);
         store.rows("end a cancelled batch", statement).await?;
     }
-    Ok(())
+    Ok(more)
 }
 
 /// The members of a cancelled batch and those in it, on their way to be deleted.
@@ -104,25 +155,31 @@ impl<'s> Members<'s> {
     }
 
     async fn delete_all(&mut self) -> Result<()> {
-        self.delete().await?;
+        let mut start = Some(END);
+        while let Some(before) = start {
+            start = self.delete(before, Instant::now() + ROUND).await?;
+        }
         self.delete_busy().await
     }
 
-    /// Deletes all but those that somebody has locked.
-    async fn delete(&mut self) -> Result<()> {
-        let mut before = (Uuid::max(), Uuid::max());
-        let mut looked: Option<Instant> = None;
+    /// Deletes those that workers hold, and then those before one, until the time is up: but for those that somebody has
+    /// locked, and some at least. Answers where to go on then.
+    async fn delete(
+        &mut self,
+        mut before: (Uuid, Uuid),
+        end: Instant,
+    ) -> Result<Option<(Uuid, Uuid)>> {
+        self.delete_held().await?;
         loop {
-            if looked.is_none_or(|looked| looked.elapsed() >= HELD) {
-                self.delete_held().await?;
-                looked = Some(Instant::now());
-            }
             let Some(row) = self.send(|members| members.last(before)).await? else {
-                return Ok(());
+                return Ok(None);
             };
             before = (row.get("batch"), row.get("member"));
             let busy = self.note(&row);
             self.busy.extend(busy);
+            if Instant::now() >= end {
+                return Ok(Some(before));
+            }
         }
     }
 
@@ -229,5 +286,26 @@ impl<'s> Members<'s> {
         self.store.followed(row);
         let busy: Option<Vec<Uuid>> = row.get("busy");
         busy.unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_batch_goes_on_where_it_was_left() {
+        let progress = Progress::default();
+        let [one, two, nested, member] = [(); 4].map(|()| Uuid::now_v7());
+        assert_eq!(progress.of(&[one, two]), [Some(END); 2]);
+        progress.note(one, Some((nested, member)));
+        progress.note(two, None);
+        assert_eq!(progress.of(&[one, two]), [Some((nested, member)), None]);
+        // What has ended is forgotten.
+        assert_eq!(progress.of(&[one]), [Some((nested, member))]);
+        assert_eq!(
+            progress.of(&[one, two]),
+            [Some((nested, member)), Some(END)]
+        );
     }
 }

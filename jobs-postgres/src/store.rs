@@ -12,6 +12,7 @@ use sqlx::postgres::PgRow;
 use sqlx::{AssertSqlSafe, Row};
 use uuid::Uuid;
 
+use crate::cancel::Progress;
 use crate::lanes::{Lane, Lanes};
 use crate::limits::Declared;
 use crate::memory::Memory;
@@ -35,6 +36,7 @@ pub(crate) struct Store {
     pub(crate) folded: Folded,
     pub(crate) kick: Kick,
     pub(crate) declared: Declared,
+    pub(crate) cancelling: Progress,
     /// How often tickets are known to have been written that were due before: claims forget then what they have seen empty.
     below: AtomicU64,
     /// Behind a pooler that gives each transaction another server connection: no named statements.
@@ -62,6 +64,7 @@ impl Store {
             folded: Folded::default(),
             kick: Kick::default(),
             declared: Declared::default(),
+            cancelling: Progress::default(),
             below: AtomicU64::new(0),
             poll_only,
             notify_within,

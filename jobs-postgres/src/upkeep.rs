@@ -133,9 +133,6 @@ pub(crate) async fn carry_out(store: &Store, due: &PgRow) -> Result<Option<Durat
     if is_due("expiries") {
         expire(store).await?;
     }
-    if is_due("cancelled") {
-        crate::cancel::go_on(store).await?;
-    }
     if is_due("unsealed") {
         remove_unsealed(store).await?;
     }
@@ -143,10 +140,16 @@ pub(crate) async fn carry_out(store: &Store, due: &PgRow) -> Result<Option<Durat
         fold(store).await?;
     }
     let next = due.get::<Option<f64>, _>("next");
-    if is_due("waiting") || is_due("unlined") || next.is_some_and(|next| next <= 0.0) {
-        return admit(store).await;
+    let admits = is_due("waiting") || is_due("unlined") || next.is_some_and(|next| next <= 0.0);
+    let again = match admits {
+        true => admit(store).await?,
+        false => next.and_then(soon),
+    };
+    // Last, since it may take long, and so that nothing else fails with it.
+    if is_due("cancelled") && crate::cancel::go_on(store).await? {
+        return Ok(Some(again.map_or(BUSY, |again| again.min(BUSY))));
     }
-    Ok(next.and_then(soon))
+    Ok(again)
 }
 
 /// A time until something is to be done, if the next tick would be late for it.
