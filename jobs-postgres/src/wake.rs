@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use jobs_core::job::{Due, JobId, NewJob, WorkerId};
-use jobs_core::storage::Wake;
+use jobs_core::storage::{HINTED_AHEAD, Wake};
 use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
 use tokio::sync::broadcast;
 use tokio::task::AbortHandle;
@@ -26,8 +26,8 @@ const CAPACITY: usize = 256;
 /// The pause between two NOTIFYs.
 const COALESCE: Duration = Duration::from_millis(5);
 
-/// Workers look by themselves at least this often for what falls due: what is due later needs no hint.
-const SOON: Duration = Duration::from_secs(4);
+/// What is due later needs no hint. A second more than workers rely on: the clock that it is counted by is a guess.
+const SOON: Duration = HINTED_AHEAD.saturating_add(Duration::from_secs(1));
 
 /// A connection can die without a word; after so much silence it is asked.
 const SILENCE: Duration = Duration::from_secs(60);

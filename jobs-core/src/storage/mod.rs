@@ -31,6 +31,7 @@ mod runtime;
 mod within;
 
 use std::any::Any;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
@@ -64,6 +65,10 @@ pub use request::{
 };
 pub use runtime::check_runtime;
 pub use within::Within;
+
+/// How long before it is due a job must be hinted at when it is stored: 3 seconds. Of one that is due later workers learn in
+/// time by asking.
+pub const HINTED_AHEAD: Duration = Duration::from_secs(3);
 
 /// What a database must do for jobs to live in it. Third parties implement it too; the conformance
 /// suite (`jobs_core::testing`) says whether they did.
@@ -330,8 +335,8 @@ pub trait Storage: Inspect + Any + Send + Sync + 'static {
     /// through this very storage is hinted at here without the database's help.
     fn wake(&self) -> broadcast::Receiver<Wake>;
 
-    /// Whether hints from other processes arrive here by themselves, of what they store that falls due within
-    /// three seconds as well as of what is due. Workers then ask for the [next due time](Self::next_due) every
-    /// 2.5 seconds. Where hints do not arrive they ask after each poll, and poll for cancellations too.
+    /// Whether hints from other processes arrive here by themselves, of what they store that falls due
+    /// [soon](HINTED_AHEAD) as well as of what is due. Workers then ask for the [next due time](Self::next_due) a
+    /// little more often than that. Where hints do not arrive they ask after each poll, and poll for cancellations too.
     fn wakes_across_processes(&self) -> bool;
 }

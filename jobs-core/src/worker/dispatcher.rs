@@ -23,7 +23,7 @@ use super::queues::Queues;
 use crate::clock::jittered;
 use crate::error::Result;
 use crate::lifecycle::Outcome;
-use crate::storage::{Claimed, ClaimedJob, QueueShare, Wake};
+use crate::storage::{Claimed, ClaimedJob, HINTED_AHEAD, QueueShare, Wake};
 
 /// How many jobs one claim asks for at most.
 const MOST: usize = 1_000;
@@ -39,8 +39,8 @@ const PATIENCE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// How long it is relied on what was said of the next due time, where hints come from other processes too: of what is stored
-/// meanwhile for a time before that a hint tells.
-const OUTLOOK: Duration = Duration::from_millis(2_500);
+/// meanwhile for a time before that a hint tells. The half second is for the hint's way.
+const OUTLOOK: Duration = HINTED_AHEAD.saturating_sub(Duration::from_millis(500));
 
 /// What is known of jobs that are not due yet.
 #[derive(Debug)]
