@@ -49,12 +49,19 @@ begin
 end
 $fn$;
 
+-- A stored time in seconds. What is longer than three centuries is as good as that, and can be reckoned with: an instant that
+-- the calendar does not have would fail whole statements, which are about others too.
+create or replace function jobs.seconds(p_time json) returns float8 language sql immutable parallel safe as $fn$
+    select case when t.secs < 1e10 then t.secs when t.secs is not null then 1e10 end
+      from (select (p_time ->> 'secs')::float8 + (p_time ->> 'nanos')::float8 / 1e9) t (secs)
+$fn$;
+
 -- Whether a job's time is up: of a state that is kept until these instants, or by its own word.
 create or replace function jobs.is_over(state smallint, finished_at timestamptz, options json, succeeded_before timestamptz,
                              failed_before timestamptz, deleted_before timestamptz) returns boolean language sql stable as $fn$
     select state in (2, 3, 4) and finished_at <= case
         when (options ->> 'keep_for') is not null
-        then now() - make_interval(secs => (options -> 'keep_for' ->> 'secs')::float8 + (options -> 'keep_for' ->> 'nanos')::float8 / 1e9)
+        then now() - make_interval(secs => jobs.seconds(options -> 'keep_for'))
         when state = 2 then succeeded_before when state = 3 then failed_before else deleted_before end
 $fn$;
 

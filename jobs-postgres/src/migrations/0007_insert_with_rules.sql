@@ -243,7 +243,7 @@ begin
         insert into jobs.expiry (job_id, expires_at, expires_in)
         select s.id, s.created_at + make_interval(secs => e.secs), e.secs
           from stored s
-         cross join lateral (select (s.rules -> 'expires_in' ->> 'secs')::float8 + (s.rules -> 'expires_in' ->> 'nanos')::float8 / 1e9) e (secs)
+         cross join lateral (select jobs.seconds(s.rules -> 'expires_in')) e (secs)
          where e.secs is not null
     )
     select coalesce(array_agg(s.id order by s.id), '{}') into v_stored from stored s;

@@ -29,10 +29,10 @@ begin
     end if;
     insert into jobs.limit_def (name, declared, set_to, kind, max, per, burst, excess, excess_after, reason)
     select p_name, p_declared, p_set, array_position('{concurrency,fixed_window,sliding_window,token_bucket}'::text[], b.key),
-           (b.value ->> 'max')::bigint, (b.value -> 'per' ->> 'secs')::float8 + (b.value -> 'per' ->> 'nanos')::float8 / 1e9,
+           (b.value ->> 'max')::bigint, jobs.seconds(b.value -> 'per'),
            (b.value ->> 'burst')::bigint,
            case when v_rule -> 'excess' -> 'reschedule' is not null then 1 when v_rule ->> 'excess' = 'delete' then 2 else 0 end,
-           (v_rule -> 'excess' -> 'reschedule' ->> 'secs')::float8 + (v_rule -> 'excess' -> 'reschedule' ->> 'nanos')::float8 / 1e9,
+           jobs.seconds(v_rule -> 'excess' -> 'reschedule'),
            coalesce(v_rule ->> 'reason', format('Limit %s is reached', p_name))
       from json_each(v_rule -> 'bound') b
         on conflict (name) do update

@@ -56,6 +56,14 @@ pub async fn what_is_not_started_in_time_is_deleted(storage: StorageHandle) {
     assert!(attempts.is_empty(), "no attempt was made");
 }
 
+/// The longest time there is is no time that would come, and no error.
+pub async fn the_longest_time_never_ends(storage: StorageHandle) {
+    let hand = Hand::hire(&storage).await;
+    let patient = store_this(&storage, within("a", Duration::MAX)).await;
+    soon_is_over(&storage).await;
+    assert_eq!(hand.take_one("a").await.id, patient);
+}
+
 /// The time counts from when the job was stored, by the storage's clock, whatever else it waits for: its
 /// due time, its parents.
 pub async fn whatever_it_waits_for_it_expires(storage: StorageHandle) {

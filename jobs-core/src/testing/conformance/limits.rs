@@ -7,12 +7,12 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::stage::{
-    Hand, LATER, at_most, claims, fail, ids, is_refused, job, limit, limit_record, limited, order,
-    record, release, retry, rule, snooze, state, store, store_this, succeed,
+    Hand, LATER, at_most, becomes, claims, fail, ids, is_refused, job, limit, limit_record,
+    limited, order, record, release, retry, rule, snooze, state, store, store_this, succeed,
 };
 use super::unique::{holds, unique};
 use crate::error::Error;
-use crate::job::{Bound, NewJob, OnConflict, State, UniqueUntil};
+use crate::job::{Bound, Excess, NewJob, OnConflict, State, UniqueUntil};
 use crate::lifecycle::Transition;
 use crate::storage::{StorageHandle, Verb};
 
@@ -158,6 +158,34 @@ pub async fn a_limit_may_be_shared(storage: StorageHandle) {
     let runs = hand.gets("*", 2).await;
     hand.end(&runs[0], succeed()).await;
     assert_eq!(hand.gets("*", 1).await[0].id, batch[2].id);
+}
+
+/// The longest times there are can be counted with, and keep nobody else waiting.
+pub async fn the_longest_times_hold_up_no_other(storage: StorageHandle) {
+    let hand = Hand::hire(&storage).await;
+    let (max, per) = (1, Duration::MAX);
+    let bounds = [
+        ("fixed", Bound::FixedWindow { max, per }),
+        ("sliding", Bound::SlidingWindow { max, per }),
+        ("tokens", Bound::TokenBucket { max, per, burst: 1 }),
+    ];
+    for (name, bound) in bounds {
+        let batch = [0, 1].map(|_| limited(name, &rule(name, bound), ""));
+        store(&storage, &batch).await;
+        let run = hand.gets(name, 1).await.remove(0);
+        assert_eq!(run.id, batch[0].id);
+        hand.end(&run, succeed()).await;
+        hand.gets_nothing(name).await;
+    }
+    let mut postponed = at_most("postponed", 1);
+    postponed.excess = Excess::Reschedule(Duration::MAX);
+    let batch = [0, 1].map(|_| limited("postponed", &postponed, ""));
+    store(&storage, &batch).await;
+    assert_eq!(hand.gets("postponed", 1).await[0].id, batch[0].id);
+    becomes(&storage, batch[1].id, State::Scheduled).await;
+    let others = some("others", 1, "", 1);
+    store(&storage, &others).await;
+    assert_eq!(hand.gets("others", 1).await[0].id, others[0].id);
 }
 
 /// A job counts as much as it weighs, and is not passed by lighter ones.

@@ -211,6 +211,7 @@ macro_rules! __conformance_list {
                 each_state_has_its_time
                 the_time_counts_from_the_end
                 a_job_may_say_how_long_it_is_kept
+                what_is_kept_for_ever_is_in_nobodys_way
                 a_requeued_job_stays
                 many_may_go
                 what_is_gone_is_gone
@@ -364,6 +365,7 @@ macro_rules! __conformance_list {
             }
             expiry {
                 what_is_not_started_in_time_is_deleted
+                the_longest_time_never_ends
                 whatever_it_waits_for_it_expires
                 in_whatever_line_it_waits_it_expires
                 what_was_started_does_not_expire
@@ -378,6 +380,7 @@ macro_rules! __conformance_list {
                 what_comes_back_waits_for_its_turn
                 keys_are_counted_apart
                 a_limit_may_be_shared
+                the_longest_times_hold_up_no_other
                 weights_count
                 all_limits_must_let_a_job_in
                 a_repeat_counts_once

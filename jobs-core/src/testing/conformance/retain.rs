@@ -5,11 +5,11 @@ use std::time::Duration;
 use chrono::TimeDelta;
 
 use super::stage::{
-    Hand, LATER, eventually, fail, id_of, job, one_of_each, order, record, release, retry, store,
-    store_some, succeed,
+    Hand, LATER, ends, eventually, fail, id_of, job, members, one_of_each, order, record, release,
+    retry, store, store_batch, store_some, succeed,
 };
-use crate::job::{JobId, NewJob, State};
-use crate::storage::{JobFilter, Retention, StorageHandle, Verb};
+use crate::job::{BatchId, JobId, NewJob, State};
+use crate::storage::{JobFilter, NewBatch, Retention, StorageHandle, Verb};
 
 /// Everything goes at once, or nothing for a long time.
 const NOTHING: Retention = Retention {
@@ -143,6 +143,34 @@ pub async fn a_job_may_say_how_long_it_is_kept(storage: StorageHandle) {
     assert!(!exists(&storage, batch[0].id).await);
     goes(&storage, &NOTHING, 2).await;
     assert!(exists(&storage, batch[1].id).await);
+}
+
+/// The longest time there is means for ever, and keeps nothing else from going: neither of a job, nor of a batch.
+pub async fn what_is_kept_for_ever_is_in_nobodys_way(storage: StorageHandle) {
+    let hand = Hand::hire(&storage).await;
+    let mut kept = job("a");
+    kept.options.keep_for = Some(Duration::MAX);
+    store(&storage, &[kept.clone(), job("a")]).await;
+    let (lasting, brief) = (BatchId::new(), BatchId::new());
+    let for_ever = NewBatch {
+        keep_for: Some(Duration::MAX),
+        ..NewBatch::new(lasting)
+    };
+    store_batch(&storage, &for_ever, &members("a", lasting, 1)).await;
+    store_batch(&storage, &NewBatch::new(brief), &members("a", brief, 1)).await;
+    let runs = hand.take("a", 4).await;
+    assert_eq!(hand.report(&runs, &succeed()).await, []);
+    ends(&storage, lasting).await;
+    ends(&storage, brief).await;
+    goes(&storage, &NOTHING, 3).await;
+    assert!(exists(&storage, kept.id).await);
+    eventually("the batch that is not kept goes", async || {
+        storage.retain(&NOTHING).await.expect("retain");
+        let left = storage.batch(brief).await.expect("batch");
+        left.is_none().then_some(())
+    })
+    .await;
+    assert!(storage.batch(lasting).await.expect("batch").is_some());
 }
 
 /// A job that is running again is not finished, however it ended before.
