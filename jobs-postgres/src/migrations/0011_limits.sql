@@ -258,13 +258,15 @@ begin
                 select b.job_id, b.priority, b.run_at from jobs.blocked b
                  where b.ready and b.limit_name = l.name and b.key = v_key
                    and (v_paused = '{}' or jobs.paused_among(array[b.queue], v_paused) = '{}')
+                   -- Passed over here and not below: they may be more than one call looks at.
+                   and (v_kinds = '{}' or (select x.kind from jobs.job x where x.id = b.job_id) <> all (v_kinds))
                  order by b.priority, b.run_at, b.job_id
                  limit 1000
             loop
                 exit keys when admitted >= p_limit;
                 v_now := clock_timestamp();
                 select * into j from jobs.job x where x.id = v_first.job_id for no key update skip locked;
-                continue line when not found or j.kind = any (v_kinds);
+                continue line when not found;
                 if j.state <> 0 then
                     delete from jobs.blocked b where b.job_id = j.id;
                     continue line;

@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use super::control::{kind, pause, resume};
 use super::stage::{
     Hand, LATER, at_most, becomes, claims, fail, ids, is_refused, job, limit, limit_record,
     limited, order, record, release, retry, rule, snooze, state, store, store_this, succeed,
@@ -158,6 +159,24 @@ pub async fn a_limit_may_be_shared(storage: StorageHandle) {
     let runs = hand.gets("*", 2).await;
     hand.end(&runs[0], succeed()).await;
     assert_eq!(hand.gets("*", 1).await[0].id, batch[2].id);
+}
+
+/// Of those who wait for the same limit, those whose kind is paused are passed over, however many they are.
+pub async fn a_paused_kind_holds_up_no_other(storage: StorageHandle) {
+    let hand = Hand::hire(&storage).await;
+    pause(&storage, kind("idle")).await;
+    let mut batch = some("a", 2, "", 1_500);
+    let last = batch.last_mut().expect("there are some").id;
+    for job in batch.iter_mut().filter(|job| job.id != last) {
+        job.kind = "idle".into();
+    }
+    store(&storage, &batch).await;
+    let runs = hand.gets("a", 1).await;
+    assert_eq!(runs[0].id, last);
+    hand.end(&runs[0], succeed()).await;
+    resume(&storage, kind("idle")).await;
+    let got: Vec<_> = hand.gets("a", 2).await.iter().map(|run| run.id).collect();
+    assert_eq!(got, ids(&batch[..2]), "first in, first out");
 }
 
 /// The longest times there are can be counted with, and keep nobody else waiting.

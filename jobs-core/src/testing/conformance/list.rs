@@ -380,6 +380,7 @@ macro_rules! __conformance_list {
                 what_comes_back_waits_for_its_turn
                 keys_are_counted_apart
                 a_limit_may_be_shared
+                a_paused_kind_holds_up_no_other
                 the_longest_times_hold_up_no_other
                 weights_count
                 all_limits_must_let_a_job_in
