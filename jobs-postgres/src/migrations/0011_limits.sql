@@ -173,7 +173,8 @@ declare
     v_paused text[];
     v_kinds  text[];
     v_first  record;
-    v_full   text[];                    -- keys of which all is held: most of those in whose lines many wait
+    v_full   jsonb;                     -- keys of which all is held: most of those in whose lines many wait; an object, to be looked up in
+    v_passed int;
     v_turn   int;
     v_room   float8;
     v_in     uuid[] := '{}';
@@ -222,16 +223,18 @@ begin
         v_from := l.cursor;
         v_most := case when l.kind = 4 then l.burst else l.max end;
         v_keys := 0;
+        v_passed := 0;
         v_full := '{}';
         if l.kind = 1 and l.excess = 0 then
-            v_full := array(
-                select p.key from jobs.permit p where p.limit_name = l.name and not p.ended group by p.key having sum(p.weight) >= l.max);
+            select coalesce(jsonb_object_agg(f.key, 1), '{}') into v_full
+              from (select p.key from jobs.permit p
+                     where p.limit_name = l.name and not p.ended group by p.key having sum(p.weight) >= l.max) f;
         end if;
         -- Keys in turn: from where the last time stopped, then from the beginning.
         v_round := 0;
         v_key := v_from;
         <<keys>>
-        while v_keys < 2000 and admitted < p_limit loop
+        while v_keys - v_passed < 2000 and v_passed < 10000 and admitted < p_limit loop
             -- One condition for each case: with both in one, the lines before that key would be read each time.
             if v_keys = 0 then
                 select b.key into v_key from jobs.blocked b
@@ -248,7 +251,10 @@ begin
                 exit keys when not found;
             end if;
             v_keys := v_keys + 1;
-            continue keys when v_key = any (v_full);
+            if v_full ? v_key then
+                v_passed := v_passed + 1;
+                continue keys;
+            end if;
             if l.kind = 3 then
                 delete from jobs.permit p
                  where p.limit_name = l.name and p.key = v_key and p.ended and p.started_at < clock_timestamp() - make_interval(secs => l.per);

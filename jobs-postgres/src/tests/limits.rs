@@ -142,3 +142,26 @@ fn what_is_declared_and_set_at_once_is_both() {
         }
     });
 }
+
+/// Where thousands of keys are full, the one that is not is found at once, and not when its turn among them all has come.
+#[test]
+fn a_free_key_is_found_among_thousands_that_are_full() {
+    test(|home| async move {
+        let storage = home.storage().await;
+        let mut connection = home.connection().await;
+        let full = r#"select jobs.write_limit('l', '{"bound":{"concurrency":{"max":1}},"excess":"wait"}', null, false);
+            insert into jobs.job (id, run_at, kind, queue, args, rules)
+            select jobs.new_id(), now(), 'add', 'default', '{}',
+                   json_build_object('limits', json_build_array(json_build_object(
+                       'rule', json_build_object('name', 'l'), 'key', 'k' || i, 'weight', 1)))
+              from generate_series(10001, 16000) i;
+            insert into jobs.blocked (job_id, limit_name, key, priority, run_at, queue, ready)
+            select id, 'l', rules -> 'limits' -> 0 ->> 'key', 0, run_at, queue, true from jobs.job;
+            insert into jobs.permit (limit_name, key, job_id, run, weight)
+            select 'l', 'k' || i, jobs.new_id(), 0, 1 from generate_series(10001, 15999) i"#;
+        home.run(&mut connection, full).await;
+        let row = sqlx::query(sqlx::AssertSqlSafe(storage.store.sql.admit.clone()));
+        let row = row.bind(10).fetch_one(&mut connection).await.unwrap();
+        assert_eq!(row.get::<i64, _>("admitted"), 1);
+    });
+}
