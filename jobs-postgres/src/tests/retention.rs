@@ -148,3 +148,67 @@ fn room_is_made_beside_open_transactions() {
         assert_eq!(number(&home, &mut other, made).await, 1);
     });
 }
+
+/// A transaction may have been open for longer than jobs are kept. If it commits after a day was looked at, and before that
+/// day is locked, its job was seen by nobody: it must stay all the same.
+#[test]
+fn what_is_stored_while_a_day_is_looked_at_stays() {
+    test(|home| async move {
+        use jobs_core::storage::Within;
+        use sqlx::Executor;
+        let storage = home.storage().await;
+        finished_day(&storage, &home, 20, 50).await;
+        let mut open = home.connection().await;
+        open.execute("begin").await.unwrap();
+        let late = of_day(20);
+        open.insert(&storage, std::slice::from_ref(&late))
+            .await
+            .unwrap();
+        // Who looks says so, and goes on once he may.
+        let slowly = "create or replace function jobs.is_over(state smallint, finished_at timestamptz, options json,
+                 succeeded_before timestamptz, failed_before timestamptz, deleted_before timestamptz) returns boolean
+             language plpgsql volatile as $fn$
+             begin
+                 perform pg_advisory_xact_lock(20, hashtext('jobs:jobs'));
+                 while not pg_try_advisory_xact_lock(21, hashtext('jobs:jobs')) loop
+                     perform pg_sleep(0.01);
+                 end loop;
+                 return state = 2;
+             end
+             $fn$";
+        let mut holder = home.connection().await;
+        home.run(&mut holder, slowly).await;
+        home.run(
+            &mut holder,
+            "select pg_advisory_lock(21, hashtext('jobs:jobs'))",
+        )
+        .await;
+        let emptied = {
+            let home = home.clone();
+            tokio::spawn(async move {
+                let mut connection = home.connection().await;
+                let empty = "select jobs.empty_day((now() at time zone 'UTC')::date - 20, now(), now(), now())";
+                number(&home, &mut connection, empty).await
+            })
+        };
+        let looks = "select count(*) from pg_locks
+                      where locktype = 'advisory' and classid = 20 and objid::bigint::int = hashtext('jobs:jobs')";
+        while number(&home, &mut holder, looks).await == 0 {
+            assert!(!emptied.is_finished(), "it looks first");
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+        open.execute("commit").await.unwrap();
+        home.run(
+            &mut holder,
+            "select pg_advisory_unlock(21, hashtext('jobs:jobs'))",
+        )
+        .await;
+        assert_eq!(emptied.await.unwrap(), 0, "another time");
+        assert!(storage.job(late.id).await.unwrap().is_some());
+        let again =
+            "select jobs.empty_day((now() at time zone 'UTC')::date - 20, now(), now(), now())";
+        assert_eq!(number(&home, &mut holder, again).await, 50);
+        let (_, claimed) = claim(&storage, worker(&storage).await, 10).await;
+        assert_eq!(claimed.jobs[0].id, late.id);
+    });
+}
