@@ -154,6 +154,8 @@ declare
     v_parents  uuid[];
     v_sides    int2[];
     v_children uuid[];
+    v_first    uuid;
+    v_last     uuid;
     v_locked   uuid[];
     v_batches  uuid[];
     v_unsealed uuid[] := '{}';
@@ -164,7 +166,11 @@ begin
     deleted := '{}';
     queues := '{}';
     priorities := '{}';
-    v_parents := array(select distinct d.parent from jobs.dependency d where d.parent = any (p_parents) order by 1);
+    -- One may have very many children, of whom 5000 are looked at here: nothing may read all of them. Each parent is asked for
+    -- itself therefore, and of its children only those between the first and the last of these.
+    v_parents := array(
+        select distinct x.id from unnest(p_parents) x (id)
+         where (select true from jobs.dependency d where d.parent = x.id limit 1) order by 1);
     if v_parents = '{}' then
         return;
     end if;
@@ -174,13 +180,16 @@ begin
              union all
             select b.id, b.outcome from jobs.batch b where b.id = any (v_parents) and b.outcome is not null) s;
     v_children := array(
-        select distinct d.child from jobs.dependency d
-          join unnest(v_parents, v_sides) s (id, side) on s.id = d.parent
-         where d.parent = any (v_parents) and jobs.verdict(d.condition, s.side) <> 0
+        select distinct c.child from unnest(v_parents, v_sides) s (id, side)
+         cross join lateral (
+            select d.child from jobs.dependency d
+             where d.parent = s.id and jobs.verdict(d.condition, s.side) <> 0 order by d.child limit 5000) c
          order by 1 limit 5000);
     if v_children = '{}' then
         return;
     end if;
+    v_first := v_children[1];
+    v_last := v_children[cardinality(v_children)];
     v_locked := array(
         select j.id from jobs.job j
          where j.id = any (v_children) and j.id between v_children[1] and v_children[cardinality(v_children)] and j.state = 1
@@ -204,7 +213,8 @@ begin
     with gone as (
         delete from jobs.dependency d
          using unnest(v_parents, v_sides) s (id, side), unnest(v_locked) l (id)
-         where d.parent = any (v_parents) and s.id = d.parent and l.id = d.child and jobs.verdict(d.condition, s.side) = 1
+         where d.parent = any (v_parents) and d.child between v_first and v_last
+           and s.id = d.parent and l.id = d.child and jobs.verdict(d.condition, s.side) = 1
      returning d.child
     ), n as (
         select g.child, count(*) as n from gone g group by 1
@@ -217,7 +227,7 @@ begin
               from jobs.dependency d
               join unnest(v_parents, v_sides) s (id, side) on s.id = d.parent
               join unnest(v_locked) l (id) on l.id = d.child
-             where d.parent = any (v_parents) and jobs.verdict(d.condition, s.side) = 2
+             where d.parent = any (v_parents) and d.child between v_first and v_last and jobs.verdict(d.condition, s.side) = 2
              order by d.child, d.place) b;
     perform jobs.give_up(deleted, v_reasons);
 
@@ -232,9 +242,8 @@ begin
     end if;
 
     insert into jobs.todo (parent)
-    select distinct d.parent from jobs.dependency d
-      join unnest(v_parents, v_sides) s (id, side) on s.id = d.parent
-     where d.parent = any (v_parents) and jobs.verdict(d.condition, s.side) <> 0;
+    select s.id from unnest(v_parents, v_sides) s (id, side)
+     where (select true from jobs.dependency d where d.parent = s.id and jobs.verdict(d.condition, s.side) <> 0 limit 1);
 end
 $fn$;
 

@@ -123,7 +123,7 @@ guards! {
         missed by a_child_is_stored_while_its_parent_ends;
     parents_are_counted: "resolve", "pending = j.pending - n.n" => "pending = j.pending - 1",
         missed by two_parents_end_in_one_flush;
-    a_locked_child_is_noted: "resolve", "where d.parent = any (v_parents) and jobs.verdict(d.condition, s.side) <> 0;" => "where false;",
+    a_locked_child_is_noted: "resolve", "where (select true from jobs.dependency d where d.parent = s.id and jobs.verdict(d.condition, s.side) <> 0 limit 1);" => "where false;",
         missed by a_child_is_locked_when_its_parent_ends;
     a_batch_is_not_sealed_unseen: "resolve", "for share skip locked" => "",
         missed by a_batch_is_sealed_while_a_parent_ends;
