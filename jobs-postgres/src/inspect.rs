@@ -38,9 +38,18 @@ pub(crate) async fn jobs(store: &Store, filter: &JobFilter) -> Result<JobPage> {
         Some(State::Processing) => store.statement(&sql.job_page_claim),
         Some(State::Failed) => store.statement(&sql.job_page_failed),
         Some(State::Awaiting) => store.statement(&sql.job_page_awaiting),
-        Some(State::Succeeded) => store.statement(&sql.job_page).bind(2_i16),
-        Some(State::Deleted) => store.statement(&sql.job_page).bind(4_i16),
-        _ => store.statement(&sql.job_page).bind(None::<i16>),
+        state => {
+            let final_state = match state {
+                Some(State::Succeeded) => Some(2_i16),
+                Some(State::Deleted) => Some(4),
+                _ => None,
+            };
+            let page = match filter.batch {
+                Some(_) => &sql.job_page_batch,
+                None => &sql.job_page,
+            };
+            store.statement(page).bind(final_state)
+        }
     };
     let statement = statement.bind(kind.as_deref()).bind(queue.as_deref());
     let statement = statement

@@ -129,6 +129,7 @@ statements! {
     job
     job_page
     job_page_awaiting
+    job_page_batch
     job_page_children
     job_page_claim
     job_page_failed

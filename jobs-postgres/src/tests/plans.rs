@@ -4,7 +4,8 @@ use sqlx::{Executor, PgConnection, Row};
 
 use super::{Home, claim, flush, new_job, test, worker};
 use crate::PgStorage;
-use jobs_core::storage::Storage;
+use jobs_core::job::BatchId;
+use jobs_core::storage::{Inspect, JobFilter, NewBatch, Storage};
 
 async fn store(storage: &PgStorage, count: usize) {
     let jobs: Vec<_> = (0..count).map(|_| new_job()).collect();
@@ -360,5 +361,82 @@ fn what_is_due_of_ten_thousand_recurring_jobs_is_all_that_is_read() {
                 "{scans} scans, {rows} rows; known: {known}"
             );
         }
+    });
+}
+
+/// Very many may wait for one: each call looks at some of them, and not at all others each time.
+#[test]
+fn of_very_many_children_some_are_read_at_a_time() {
+    test(|home| async move {
+        let storage = home.storage().await;
+        let parent = new_job();
+        storage.insert(std::slice::from_ref(&parent)).await.unwrap();
+        let mut connection = home.connection().await;
+        let parent = parent.id;
+        let children = format!(
+            "update jobs.job set state = 2 where id = '{parent}';
+             insert into jobs.job (id, run_at, kind, queue, args, rules, state, pending)
+             select jobs.new_id(), now(), 'add', 'default', '{{}}', '{{}}', 1, 1 from generate_series(1, 40000);
+             insert into jobs.awaiting select id from jobs.job where state = 1;
+             insert into jobs.dependency select '{parent}', job_id, 1, 0 from jobs.awaiting"
+        );
+        home.run(&mut connection, &children).await;
+        for left in [35_000, 30_000] {
+            // What the one before it has read may be counted here too.
+            let mut connection = home.connection().await;
+            connection.execute("begin").await.unwrap();
+            let resolve = format!("select jobs.resolve(array['{parent}'::uuid])");
+            home.run(&mut connection, &resolve).await;
+            let (_, rows) = read_of(&home, &mut connection, "{dependency,awaiting}").await;
+            assert!(rows < 35_000, "{rows} rows were read for 5,000 of them");
+            assert_eq!(storage.counts().await.unwrap().awaiting, left);
+        }
+    });
+}
+
+/// A page of a batch is read, and not the batch.
+#[test]
+fn of_a_large_batch_a_page_is_read() {
+    test(|home| async move {
+        let storage = home.storage().await;
+        let batch = BatchId::new();
+        let members = || {
+            let mut new = new_job();
+            new.rules.get_or_insert_default().batch = Some(batch);
+            new
+        };
+        let jobs: Vec<_> = std::iter::repeat_with(members).take(2_000).collect();
+        storage
+            .create_batch(&NewBatch::new(batch), &jobs)
+            .await
+            .unwrap();
+        store(&storage, 2_000).await;
+        let mut connection = home.connection().await;
+        home.run(&mut connection, "analyze jobs.job, jobs.batch_member")
+            .await;
+        // What the one before it has read may be counted here too.
+        let mut connection = home.connection().await;
+        connection.execute("begin").await.unwrap();
+        let page = sqlx::query(sqlx::AssertSqlSafe(
+            storage.store.sql.job_page_batch.clone(),
+        ))
+        .persistent(false)
+        .bind(None::<i16>)
+        .bind(None::<&str>)
+        .bind(None::<&str>)
+        .bind(None::<&str>)
+        .bind(uuid::Uuid::max())
+        .bind(51_i64)
+        .bind(batch.as_uuid());
+        let rows = page.fetch_all(&mut connection).await.unwrap();
+        assert_eq!(rows.len(), 51);
+        let (_, rows) = read_of(&home, &mut connection, "{batch_member}").await;
+        assert!(rows < 1_000, "{rows} rows were read for 51");
+        let filter = JobFilter {
+            batch: Some(batch),
+            ..JobFilter::default()
+        };
+        let page = storage.jobs(&filter).await.unwrap();
+        assert_eq!(page.jobs[0].id, jobs[1_999].id);
     });
 }
