@@ -329,6 +329,9 @@ begin
     elsif octet_length(args::text) > 1048576 then
         raise exception 'the arguments of % take % bytes, more than 1 MiB', kind, octet_length(args::text)
             using errcode = 'invalid_parameter_value', hint = 'store them elsewhere and enqueue where they are';
+    elsif run_at = 'infinity' then
+        raise exception 'a job cannot be due at %: it would never be', run_at
+            using errcode = 'invalid_parameter_value';
     elsif priority is null or priority not between -32768 and 32767 then
         raise exception 'a priority is a number from -32768 to 32767'
             using errcode = 'invalid_parameter_value';

@@ -44,3 +44,17 @@ fn every_statement_says_what_it_is_for() {
         assert!(sql.starts_with("-- "), "{name}");
     }
 }
+
+/// Nothing can be reckoned from an infinite time: who looks for the next due time would fail from then on.
+#[test]
+fn what_is_never_due_is_refused() {
+    test(|home| async move {
+        let _storage = home.storage().await;
+        let mut connection = home.connection().await;
+        let never = home.sql("select jobs.enqueue('add', run_at => 'infinity')");
+        let refused = connection.execute(sqlx::raw_sql(never)).await.unwrap_err();
+        assert!(refused.to_string().contains("due at infinity"), "{refused}");
+        let now = home.sql("select jobs.enqueue('add', run_at => '-infinity')");
+        connection.execute(sqlx::raw_sql(now)).await.unwrap();
+    });
+}
