@@ -142,31 +142,27 @@ async fn look(
     };
     if found.iter().any(held) {
         let holders = holders(tx, queries, ids).await?;
-        for (at, standing) in found.iter_mut().enumerate() {
-            if let Some(job) = standing {
-                job.worker = holders.get(&(at, job.run)).copied();
-            }
+        for job in found.iter_mut().flatten() {
+            job.worker = holders.get(&(job.id.as_uuid(), job.run)).copied();
         }
     }
     Ok(found)
 }
 
-/// Who holds which run of the jobs `ids`, by their places in it.
+/// Who holds which run of the jobs `ids`.
 pub(crate) async fn holders(
     executor: impl sqlx::SqliteExecutor<'_>,
     queries: &Queries,
     ids: String,
-) -> fault::Result<HashMap<(usize, i32), Uuid>> {
+) -> fault::Result<HashMap<(Uuid, i32), Uuid>> {
     let rows = queries
         .held_by
         .query()
         .bind(ids)
         .fetch_all(executor)
         .await?;
-    let holder = |row: &sqlx::sqlite::SqliteRow| {
-        let at = usize::try_from(row.try_get::<i64, _>(0)?).unwrap_or(usize::MAX);
-        Ok(((at, row.try_get(1)?), row.try_get(2)?))
-    };
+    let holder =
+        |row: &sqlx::sqlite::SqliteRow| Ok(((row.try_get(0)?, row.try_get(1)?), row.try_get(2)?));
     rows.iter().map(holder).collect()
 }
 

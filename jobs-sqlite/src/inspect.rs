@@ -41,8 +41,7 @@ impl SqliteStorage {
         if records.iter().any(held) {
             let holders = holders(self.reads()?, queries, sent).await?;
             for job in records.iter_mut().filter(|job| held(job)) {
-                let at = ids.iter().position(|id| *id == job.id.as_uuid());
-                let holder = at.and_then(|at| holders.get(&(at, job.run)));
+                let holder = holders.get(&(job.id.as_uuid(), job.run));
                 job.worker = holder.map(|worker| (*worker).into()).or(job.worker);
             }
         }

@@ -1,4 +1,5 @@
--- Who holds the jobs ?1 (ids, in lower case): its place, the run held, and the worker.
-select w.key, x.value ->> 1 as run, c.worker
+-- Who holds the jobs ?1 (ids, in lower case): the job, the run held, and the worker. They are looked up, not
+-- joined: a list in JSON has no index, and would be read again for each job that anybody holds.
+select unhex(x.value ->> 0), x.value ->> 1 as run, c.worker
   from jobs_claim c cross join json_each(c.jobs) x
- cross join json_each(?1) w on w.value = x.value ->> 0
+ where x.value ->> 0 in (select value from json_each(?1))

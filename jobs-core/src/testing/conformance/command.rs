@@ -329,3 +329,26 @@ pub async fn the_others_still_run(storage: StorageHandle) {
     assert_eq!(got, wanted);
     hand.finds_nothing("a").await;
 }
+
+/// Very many that run are deleted in one step, each answered for: what that takes must not grow with their
+/// square.
+pub async fn very_many_that_run_are_deleted_at_once(storage: StorageHandle) {
+    const MANY: usize = 25_000;
+    let hand = Hand::hire(&storage).await;
+    let ids = store_some(&storage, "a", MANY).await;
+    let runs = hand.take("a", MANY).await;
+    let last = record(&storage, ids[MANY - 1]).await;
+    assert_eq!(
+        (last.state, last.worker),
+        (State::Processing, Some(hand.id))
+    );
+    let answers = order_all(&storage, Verb::Delete, &ids).await;
+    let done = Answer::Done {
+        from: State::Processing,
+        to: State::Deleted,
+    };
+    assert!(answers.iter().all(|answer| *answer == done));
+    assert_eq!(state(&storage, ids[MANY - 1]).await, State::Deleted);
+    let refused = hand.report(&runs, &succeed()).await;
+    assert_eq!(refused.len(), MANY);
+}

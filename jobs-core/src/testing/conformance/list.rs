@@ -191,6 +191,7 @@ macro_rules! __conformance_list {
                 of_many_operators_one_wins
                 deleting_and_claiming_at_once_agree
                 the_others_still_run
+                very_many_that_run_are_deleted_at_once
             }
             control {
                 nothing_of_a_paused_queue_starts
