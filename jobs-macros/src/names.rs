@@ -117,6 +117,9 @@ const STANDARD: [&str; 61] = [
     "usize",
 ];
 
+/// By these names parameters are known that the worker fills in, with whatever is imported as such.
+const INJECTED: [&str; 2] = ["Data", "JobContext"];
+
 /// The name of the struct of a job's arguments: `SendWelcome` for `send_welcome`.
 pub(crate) fn of_arguments(function: &Ident) -> String {
     let name = function.unraw().to_string();
@@ -130,13 +133,13 @@ fn capitalized(word: &str) -> String {
     first.chain(letters).collect()
 }
 
-/// The standard name that a job of this name would hide in its module.
+/// The name, standard or one that the macro goes by, that a job of this name would hide in its module.
 pub(crate) fn hidden(function: &Ident) -> Option<&'static str> {
     let (name, of_arguments) = (function.unraw().to_string(), of_arguments(function));
-    let standard = STANDARD
-        .iter()
-        .find(|standard| **standard == name || **standard == of_arguments);
-    standard.copied()
+    let mut known = STANDARD.iter().chain(&INJECTED);
+    known
+        .find(|known| **known == name || **known == of_arguments)
+        .copied()
 }
 
 /// Checks that a job of this name leaves the names around it alone.
@@ -152,10 +155,14 @@ pub(crate) fn check_function(function: &Ident, errors: &mut Errors) {
             ),
         );
     } else if let Some(hidden) = hidden(function) {
+        let whose = match INJECTED.contains(&hidden) {
+            true => "`jobs`' own",
+            false => "the standard",
+        };
         errors.at(
             function,
             format_args!(
-                "a job of this name would hide the standard `{hidden}` in its module: give the function another name \
+                "a job of this name would hide {whose} `{hidden}` in its module: give the function another name \
                  (`#[job(name = \"{name}\")]` keeps the name it is stored under)"
             ),
         );

@@ -205,6 +205,11 @@ pub(crate) fn text(ty: &Type) -> String {
     })
 }
 
+/// The same within the message of an assertion, which is a format: a brace stands for itself when doubled.
+pub(crate) fn text_in_format(ty: &Type) -> String {
+    text(ty).replace('{', "{{").replace('}', "}}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -201,7 +201,7 @@ impl Expansion<'_> {
         let message = format!(
             "`{0}` is a `Result` under another name, and its errors would be stored as results: write `Result<..>`, or an \
              alias that is called `Result` too",
-            types::text(output)
+            types::text_in_format(output)
         );
         quote_spanned! {span=>
             const _: () = ::core::assert!(!#private::Probe::<#output>::RESULT, #message);

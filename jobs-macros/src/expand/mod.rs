@@ -132,7 +132,7 @@ impl<'a> Expansion<'a> {
         let arguments = self.unknown_arguments().map(|Argument { ty, .. }| {
             let span = ty.span();
             let private = self.options.private_at(span);
-            let name = types::text(ty);
+            let name = types::text_in_format(ty);
             let message = format!(
                 "`{name}` is injected, not stored: write `#[inject]` in front of the parameter"
             );

@@ -36,6 +36,11 @@ async fn raw(r#type: String, r#fn: i64, r#in: &str) -> String {
 }
 
 #[job]
+async fn measured(bytes: [u8; const { 2 }]) -> [u8; const { 2 }] {
+    bytes
+}
+
+#[job]
 fn blocking(text: &str, times: usize) -> String {
     text.repeat(times)
 }
@@ -112,7 +117,7 @@ async fn thirty(
 #[tokio::test]
 async fn parameters_arrive_as_they_were_sent() {
     let (client, worker) = stage(jobs![
-        nothing, one, texts, changing, raw, blocking, types, thirty
+        nothing, one, texts, changing, raw, measured, blocking, types, thirty
     ])
     .await;
     let client = &client;
@@ -145,6 +150,8 @@ async fn parameters_arrive_as_they_were_sent() {
     assert_eq!(text.result().await.unwrap(), "x!2");
     let text = raw.enqueue("t", 1, "i").on(client).await.unwrap();
     assert_eq!(text.result().await.unwrap(), "t 1 i");
+    let bytes = measured.enqueue([1, 2]).on(client).await.unwrap();
+    assert_eq!(bytes.result().await.unwrap(), [1, 2]);
     let text = blocking.enqueue("ab", 3).on(client).await.unwrap();
     assert_eq!(text.result().await.unwrap(), "ababab");
 
