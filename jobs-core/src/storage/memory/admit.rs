@@ -1,11 +1,12 @@
 //! Letting jobs in that wait before limits.
 
+use std::ops::Bound::{Excluded, Unbounded};
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
 use super::control::Stopped;
-use super::limits::Use;
+use super::limits::{InLine, Use};
 use super::tables::{Place, Tables};
 use crate::clock::later;
 use crate::error::{Error, Result};
@@ -66,25 +67,33 @@ impl Tables {
                 .into_iter()
                 .partition(|key| Some(key) <= served.as_ref());
             turns.extend(before);
+            let mut turns: Vec<_> = turns.into_iter().map(|key| (key, None)).collect();
             while !turns.is_empty() {
-                turns.retain(|key| self.first_in_line(&name, key, &stopped, now));
+                let next = |(key, last): &mut (String, _)| {
+                    self.next_in_line(&name, key, last, &stopped, now)
+                };
+                turns.retain_mut(next);
             }
         }
     }
 
-    /// Looks at the job whose turn it is; answers whether to look at the next.
-    fn first_in_line(
+    /// Looks at the job whose turn it is behind the `last` of its line; answers whether to look at the next.
+    /// Those ahead of it stand still, and need not be passed over once more for each that comes.
+    fn next_in_line(
         &mut self,
         name: &Arc<str>,
         key: &str,
+        last: &mut Option<InLine>,
         stopped: &Stopped,
         now: DateTime<Utc>,
     ) -> bool {
         let line = self.limits.all.get(name).and_then(|it| it.lines.get(key));
-        let mut line = line.into_iter().flatten();
-        let Some(&(_, _, id)) = line.find(|(_, _, id)| self.may_go(*id, stopped)) else {
+        let behind = (last.map_or(Unbounded, Excluded), Unbounded);
+        let mut line = line.into_iter().flat_map(|line| line.range(behind));
+        let Some(&next) = line.find(|(_, _, id)| self.may_go(*id, stopped)) else {
             return false;
         };
+        let (_, _, id) = *last.insert(next);
         match self.turn(id, name, stopped, now) {
             Turn::Waits => return false,
             Turn::Comes => {

@@ -32,7 +32,7 @@ impl Batch {
         }
     }
 
-    fn has_ended(&self) -> bool {
+    pub(super) fn has_ended(&self) -> bool {
         self.record.finished_at.is_some()
     }
 
@@ -145,10 +145,14 @@ impl Tables {
         }
     }
 
-    fn count(&mut self, id: BatchId, end: State) {
-        if let Some(batch) = self.batches.get_mut(&id) {
+    /// A member of a batch has ended, which may end the batch, and those around it, however many.
+    fn count(&mut self, mut id: BatchId, mut end: State) {
+        while let Some(batch) = self.batches.get_mut(&id) {
             *batch.of(end) += 1;
-            self.batch_may_end(id);
+            let Some((around, outcome)) = self.end_if_over(id) else {
+                return;
+            };
+            (id, end) = (around, outcome);
         }
     }
 
@@ -159,47 +163,47 @@ impl Tables {
         }
     }
 
-    fn count_back(&mut self, id: BatchId, end: State) {
-        if let Some(batch) = self.batches.get_mut(&id) {
+    fn count_back(&mut self, mut id: BatchId, mut end: State) {
+        while let Some(batch) = self.batches.get_mut(&id) {
             *batch.of(end) -= 1;
             // With one less the outcome may be another: what was counted further up is what it was.
-            self.open_batch(id, Some(end));
+            let Some((around, before)) = self.open_batch(id, Some(end)) else {
+                return;
+            };
+            (id, end) = (around, before);
         }
     }
 
-    /// Opens a batch that has ended, and those around it. `less` is the end of a member that no longer
-    /// counts in it.
-    fn open_batch(&mut self, id: BatchId, less: Option<State>) {
-        let Some(batch) = self.batches.get_mut(&id) else {
-            return;
-        };
-        if batch.record.finished_at.take().is_none() {
-            return;
-        }
+    /// Opens a batch that has ended; answers the one around it, and how it had ended there. `less` is the
+    /// end of a member that no longer counts in it.
+    fn open_batch(&mut self, id: BatchId, less: Option<State>) -> Option<(BatchId, State)> {
+        let batch = self.batches.get_mut(&id)?;
+        batch.record.finished_at.take()?;
         let mut before = batch.record.clone();
         if less == Some(State::Failed) {
             before.failed += 1;
         }
-        if let Some(parent) = before.parent {
-            self.count_back(parent, before.outcome());
-        }
+        Some((before.parent?, before.outcome()))
     }
 
     /// Ends a batch that is complete and whose members are all final.
     pub(super) fn batch_may_end(&mut self, id: BatchId) {
+        if let Some((around, outcome)) = self.end_if_over(id) {
+            self.count(around, outcome);
+        }
+    }
+
+    /// The same, but answers the batch around it, and how it has ended there.
+    fn end_if_over(&mut self, id: BatchId) -> Option<(BatchId, State)> {
         let now = self.latest;
-        let Some(batch) = self.batches.get_mut(&id) else {
-            return;
-        };
+        let batch = self.batches.get_mut(&id)?;
         if batch.has_ended() || batch.is_unsealed() || batch.record.pending() > 0 {
-            return;
+            return None;
         }
         batch.record.finished_at = Some(now);
         let (outcome, parent) = (batch.record.outcome(), batch.record.parent);
         self.dependencies.ended(ParentId::Batch(id), outcome);
-        if let Some(parent) = parent {
-            self.count(parent, outcome);
-        }
+        Some((parent?, outcome))
     }
 
     /// How a batch has ended, if it has.
@@ -214,7 +218,9 @@ impl Tables {
             return Ok(());
         }
         let held = self.is_in_unsealed(batch.record.parent);
-        self.open_batch(id, None);
+        if let Some((around, before)) = self.open_batch(id, None) {
+            self.count_back(around, before);
+        }
         if let Some(batch) = self.batches.get_mut(&id) {
             batch.record.cancelled_at = None;
             let sealed_at = batch.record.sealed_at.unwrap_or(now);
@@ -253,7 +259,10 @@ impl Tables {
             .collect();
         for id in over {
             self.batch_is_gone(id, "failed and was removed", now);
-            self.batches.remove(&id);
+            let around = self.batches.remove(&id).and_then(|it| it.record.parent);
+            if let Some(around) = around.and_then(|around| self.batches.get_mut(&around)) {
+                around.batches.remove(&id);
+            }
         }
     }
 

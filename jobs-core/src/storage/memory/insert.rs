@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
 
+use super::parents::Awaits;
 use super::tables::{Job, Place, Tables};
 use crate::error::{Error, Result};
 use crate::job::{JobId, NewJob, OnConflict, ParentId, StoredOptions};
@@ -137,7 +138,7 @@ impl Tables {
             priority: job.priority,
             options: options(job),
             rules: job.rules.clone(),
-            awaits: Vec::new(),
+            awaits: Awaits::new(),
             created_at: now,
             due_at: job.due.at(now),
             place: Place::Nowhere,

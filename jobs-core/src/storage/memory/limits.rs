@@ -11,7 +11,7 @@ use crate::job::{Bound, Excess, JobId, LimitRule, Priority};
 use crate::storage::LimitRecord;
 
 /// A place in a line: who comes first.
-type Turn = (Priority, DateTime<Utc>, JobId);
+pub(super) type InLine = (Priority, DateTime<Utc>, JobId);
 
 /// All limits, and the jobs that have one.
 #[derive(Debug, Default)]
@@ -36,7 +36,7 @@ pub(super) struct Limit {
     set: Option<(Bound, Excess)>,
     meters: BTreeMap<String, Meter>,
     /// Who waits, by key; lines without jobs do not exist.
-    pub(super) lines: BTreeMap<String, BTreeSet<Turn>>,
+    pub(super) lines: BTreeMap<String, BTreeSet<InLine>>,
     /// The key that was served last.
     pub(super) served: String,
 }
@@ -320,7 +320,7 @@ impl Limits {
     }
 
     /// Whether somebody is ahead of a job in the line of another limit: it must not pass there.
-    pub(super) fn is_ahead(&self, one: &Use, turn: Turn, may_go: impl Fn(JobId) -> bool) -> bool {
+    pub(super) fn is_ahead(&self, one: &Use, turn: InLine, may_go: impl Fn(JobId) -> bool) -> bool {
         let line = self
             .all
             .get(&one.limit)

@@ -9,6 +9,9 @@ use crate::error::Result;
 use crate::job::{Condition, JobId, NewJob, Parent, ParentId, State};
 use crate::storage::CircleSearch;
 
+/// What a job still waits for: how each of them has to end, and which of its parents it is.
+pub(super) type Awaits = BTreeMap<ParentId, (usize, Condition)>;
+
 /// Who waits for whom, as long as the parent has not ended as the child wants it.
 #[derive(Debug, Default)]
 pub(super) struct Dependencies {
@@ -44,9 +47,9 @@ impl Dependencies {
         children.is_some_and(|children| children.contains_key(&child))
     }
 
-    fn add(&mut self, child: JobId, parent: Parent) {
-        let children = self.children.entry(parent.of).or_default();
-        children.insert(child, parent.on);
+    fn add(&mut self, child: JobId, parent: ParentId, on: Condition) {
+        let children = self.children.entry(parent).or_default();
+        children.insert(child, on);
     }
 
     fn remove(&mut self, child: JobId, parent: ParentId) {
@@ -79,19 +82,19 @@ impl Tables {
             return;
         }
         let parents = job.rules.iter().flat_map(|rules| &rules.parents);
-        let mut awaits = Vec::new();
-        for &parent in parents {
-            match self.end_of(parent.of) {
-                None => awaits.push(parent),
-                Some(end) => match parent.on.met_by(end) {
-                    Some(true) => {}
-                    None => awaits.push(parent),
-                    Some(false) => return self.delete(id, parent.of.reason(end), now),
-                },
+        let mut awaits = Awaits::new();
+        for (place, parent) in parents.enumerate() {
+            let end = self.end_of(parent.of);
+            match end.map(|end| (end, parent.on.met_by(end))) {
+                Some((_, Some(true))) => {}
+                Some((end, Some(false))) => return self.delete(id, parent.of.reason(end), now),
+                None | Some((_, None)) => {
+                    awaits.insert(parent.of, (place, parent.on));
+                }
             }
         }
-        for &parent in &awaits {
-            self.dependencies.add(id, parent);
+        for (&parent, &(_, on)) in &awaits {
+            self.dependencies.add(id, parent, on);
         }
         if let Some(job) = self.jobs.get_mut(&id) {
             job.awaits = awaits;
@@ -180,7 +183,7 @@ impl Tables {
     fn forget_parent(&mut self, child: JobId, parent: ParentId) {
         self.dependencies.remove(child, parent);
         if let Some(job) = self.jobs.get_mut(&child) {
-            job.awaits.retain(|one| one.of != parent);
+            job.awaits.remove(&parent);
         }
     }
 
@@ -189,15 +192,18 @@ impl Tables {
         let Some(job) = self.jobs.get_mut(&child) else {
             return;
         };
-        for parent in std::mem::take(&mut job.awaits) {
-            self.dependencies.remove(child, parent.of);
+        for parent in std::mem::take(&mut job.awaits).into_keys() {
+            self.dependencies.remove(child, parent);
         }
         self.dependencies.awaiting -= 1;
     }
 
     /// What a job still waits for.
     pub(super) fn awaited(&self, id: JobId) -> Vec<Parent> {
-        let job = self.jobs.get(&id);
-        job.map_or_else(Vec::new, |job| job.awaits.clone())
+        let awaits = self.jobs.get(&id).map(|job| &job.awaits);
+        let mut awaits: Vec<_> = awaits.into_iter().flatten().collect();
+        awaits.sort_by_key(|(_, (place, _))| *place);
+        let parent = |(&of, &(_, on)): (&ParentId, &(usize, Condition))| Parent { of, on };
+        awaits.into_iter().map(parent).collect()
     }
 }

@@ -10,14 +10,14 @@ use super::control::Told;
 use super::expiry::Expiry;
 use super::finished::Finished;
 use super::limits::Limits;
-use super::parents::Dependencies;
+use super::parents::{Awaits, Dependencies};
 use super::recurring::Recurrings;
 use super::stats::Stats;
 use super::tickets::{Spot, Tickets};
 use super::unique::Keys;
 use crate::job::{
-    AttemptOutcome, AttemptRecord, ClaimId, EventRecord, JobId, Parent, ParentId, Priority, Rules,
-    State, StoredOptions, WorkerId,
+    AttemptOutcome, AttemptRecord, ClaimId, EventRecord, JobId, ParentId, Priority, Rules, State,
+    StoredOptions, WorkerId,
 };
 use crate::storage::{Wake, WorkerInfo};
 
@@ -67,7 +67,7 @@ pub(super) struct Job {
     pub(super) options: Option<Box<StoredOptions>>,
     pub(super) rules: Option<Box<Rules>>,
     /// What it still waits for.
-    pub(super) awaits: Vec<Parent>,
+    pub(super) awaits: Awaits,
     pub(super) created_at: DateTime<Utc>,
     pub(super) due_at: DateTime<Utc>,
     pub(super) place: Place,

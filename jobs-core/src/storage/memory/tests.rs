@@ -8,13 +8,13 @@ use chrono::TimeDelta;
 use super::MemoryStorage;
 use crate::clock::{Clock, ManualClock};
 use crate::job::{
-    AttemptOutcome, BatchId, ClaimId, Condition, Due, ErrorReport, JobId, NewJob, Parent, ParentId,
-    QueuePattern, State, WorkerId,
+    AttemptOutcome, BatchId, ClaimId, Condition, Due, ErrorReport, JobId, LimitRule, NewJob,
+    Parent, ParentId, QueuePattern, State, WorkerId,
 };
 use crate::lifecycle::Transition;
 use crate::storage::{
-    ClaimRequest, Flush, Inspect, NewBatch, QueueShare, RescueRequest, Retention, Settlement,
-    Storage, WorkerInfo,
+    ClaimRequest, Command, Control, ControlVerb, Flush, Inspect, NewBatch, QueueShare,
+    RescueRequest, Retention, Scope, Settlement, Storage, Verb, WorkerInfo,
 };
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -325,4 +325,107 @@ fn member(batch: BatchId) -> NewJob {
     let mut new = NewJob::new(JobId::new(), "work", "{}");
     new.rules.get_or_insert_default().batch = Some(batch);
     new
+}
+
+/// What follows from the end of a batch goes up through those around it, and what is done to one down through
+/// those in it: neither may need more stack the deeper they are.
+#[tokio::test]
+async fn batches_may_be_very_deep() {
+    let Scene { storage, .. } = Scene::new().await;
+    let ends = async |id| storage.batch(id).await.unwrap().unwrap().finished_at;
+    let deep = async || {
+        let all: Vec<BatchId> = (0..100_000).map(|_| BatchId::new()).collect();
+        let mut job = NewJob::new(JobId::new(), "work", "{}");
+        job.rules.get_or_insert_default().batch = all.last().copied();
+        for (at, &id) in all.iter().enumerate() {
+            let new = NewBatch {
+                parent: at.checked_sub(1).map(|around| all[around]),
+                sealed: false,
+                ..NewBatch::new(id)
+            };
+            storage.create_batch(&new, &[]).await.unwrap();
+        }
+        storage.insert(std::slice::from_ref(&job)).await.unwrap();
+        (all[0], job.id)
+    };
+    let order = async |verb, job| {
+        let command = Command {
+            verb,
+            jobs: vec![job],
+            actor: "ada".into(),
+            reason: None,
+        };
+        storage.command(&command).await.unwrap();
+    };
+    let (outermost, job) = deep().await;
+    storage.seal_batch(outermost).await.unwrap();
+    assert_eq!(ends(outermost).await, None);
+    order(Verb::Delete, job).await;
+    assert!(ends(outermost).await.is_some());
+    order(Verb::Requeue, job).await;
+    assert_eq!(ends(outermost).await, None);
+    let (outermost, _) = deep().await;
+    let deleted = storage.cancel_batch(outermost, "ada", None).await.unwrap();
+    assert_eq!(deleted, 1);
+    assert!(ends(outermost).await.is_some());
+}
+
+/// Very many that stand still in a line are passed over once, not for each that is let in behind them.
+#[tokio::test]
+async fn very_many_that_stand_still_are_passed_over_once() {
+    const MANY: usize = 100_000;
+    let Scene { storage, .. } = Scene::new().await;
+    let pause = Control {
+        verb: ControlVerb::Pause(Scope::queues("slow").unwrap(), None),
+        actor: "ada".into(),
+        reason: None,
+    };
+    storage.control(&pause).await.unwrap();
+    let jobs = |queue: &'static str| {
+        let limit = LimitRule::concurrency("api", 200_000);
+        let job = || {
+            let mut job = NewJob::new(JobId::new(), "work", "{}");
+            job.queue = queue.into();
+            job.rules.get_or_insert_default().limits = vec![(&limit).into()];
+            job
+        };
+        std::iter::repeat_with(job).take(MANY).collect::<Vec<_>>()
+    };
+    storage.insert(&jobs("slow")).await.unwrap();
+    storage.insert(&jobs("quick")).await.unwrap();
+    let used = storage.limits().await.unwrap()[0].used;
+    assert_eq!(used, MANY as u64);
+}
+
+/// A job that waits for very many others is told of the end of each.
+#[tokio::test]
+async fn very_many_parents_end_one_by_one() {
+    let Scene { storage, .. } = Scene::new().await;
+    let job = || NewJob::new(JobId::new(), "work", "{}");
+    let mut jobs: Vec<NewJob> = std::iter::repeat_with(job).take(100_000).collect();
+    let parents: Vec<JobId> = jobs.iter().map(|job| job.id).collect();
+    let mut child = job();
+    let parent = |&id: &JobId| Parent {
+        of: ParentId::Job(id),
+        on: Condition::Any,
+    };
+    child.rules.get_or_insert_default().parents = parents.iter().rev().map(parent).collect();
+    jobs.push(child.clone());
+    storage.insert(&jobs).await.unwrap();
+    let command = Command {
+        verb: Verb::Delete,
+        jobs: parents[1..].to_vec(),
+        actor: "ada".into(),
+        reason: None,
+    };
+    storage.command(&command).await.unwrap();
+    assert_eq!(
+        storage.awaited(child.id).await.unwrap(),
+        [parent(&parents[0])]
+    );
+    let state = async || storage.job(child.id).await.unwrap().unwrap().state;
+    assert_eq!(state().await, State::Awaiting);
+    let jobs = vec![parents[0]];
+    storage.command(&Command { jobs, ..command }).await.unwrap();
+    assert_eq!(state().await, State::Enqueued);
 }

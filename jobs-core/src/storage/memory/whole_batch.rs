@@ -65,20 +65,24 @@ impl Tables {
         reason: Option<&str>,
         now: DateTime<Utc>,
     ) -> Result<u64> {
-        let batch = self.batches.get_mut(&id).ok_or(Error::UnknownBatch(id))?;
+        let batch = self.batches.get(&id).ok_or(Error::UnknownBatch(id))?;
         if !batch.is_open() {
             return Ok(0);
         }
-        batch.record.cancelled_at = Some(now);
-        let (jobs, batches) = (batch.jobs.clone(), batch.batches.clone());
+        let mut tree = self.tree(id);
+        tree.retain(|id| !self.batches[id].has_ended());
+        for id in &tree {
+            if let Some(batch) = self.batches.get_mut(id) {
+                batch.record.cancelled_at.get_or_insert(now);
+            }
+        }
         let mut deleted = 0;
-        for inner in batches {
-            deleted += self.cancel_batch(inner, actor, reason, now).unwrap_or(0);
+        for id in tree.into_iter().rev() {
+            for job in self.batches[&id].jobs.clone() {
+                deleted += u64::from(self.cancel_member(job, actor, reason, now));
+            }
+            self.batch_may_end(id);
         }
-        for job in jobs {
-            deleted += u64::from(self.cancel_member(job, actor, reason, now));
-        }
-        self.batch_may_end(id);
         Ok(deleted)
     }
 

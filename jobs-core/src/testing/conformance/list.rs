@@ -451,6 +451,7 @@ macro_rules! __conformance_list {
                 all_are_complete_with_the_outermost
                 one_in_a_complete_batch_is_completed_by_itself
                 one_that_is_reopened_waits_for_the_outermost
+                one_of_which_a_part_is_gone_is_completed
                 completing_and_adding_at_once_agree
             }
             cancelling {

@@ -9,7 +9,7 @@ use super::stage::{
 };
 use crate::error::Error;
 use crate::job::{BatchId, Condition, State};
-use crate::storage::{Answer, NewBatch, StorageHandle, Verb};
+use crate::storage::{Answer, NewBatch, Retention, StorageHandle, Verb};
 
 fn within(id: BatchId, parent: BatchId, sealed: bool) -> NewBatch {
     NewBatch {
@@ -106,6 +106,34 @@ pub async fn one_that_is_reopened_waits_for_the_outermost(storage: StorageHandle
     storage.seal_batch(outer).await.expect("seal_batch");
     let runs = hand.take("a", 2).await;
     assert_eq!(hand.report(&runs, &succeed()).await, []);
+    assert_eq!(tally(&ends(&storage, outer).await), [1, 0, 1, 0, 0]);
+}
+
+/// A batch that was cancelled and reopened is completed with the one around it, also if one in it has been
+/// removed meanwhile.
+pub async fn one_of_which_a_part_is_gone_is_completed(storage: StorageHandle) {
+    let hand = Hand::hire(&storage).await;
+    let [outer, middle, inner] = [(); 3].map(|()| BatchId::new());
+    store_batch(&storage, &unsealed(outer), &[]).await;
+    store_batch(&storage, &within(middle, outer, true), &[]).await;
+    let short = NewBatch {
+        keep_for: Some(Duration::ZERO),
+        ..within(inner, middle, true)
+    };
+    store_batch(&storage, &short, &[]).await;
+    let gone = storage.cancel_batch(middle, "ada", None).await;
+    assert_eq!(gone.expect("cancel_batch"), 0);
+    ends(&storage, middle).await;
+    super::stage::eventually("the inner batch is removed", async || {
+        storage.retain(&Retention::default()).await.expect("retain");
+        let found = storage.batch(inner).await.expect("batch");
+        found.is_none().then_some(())
+    })
+    .await;
+    storage.reopen_batch(middle).await.expect("reopen_batch");
+    store(&storage, &members("a", middle, 1)).await;
+    storage.seal_batch(outer).await.expect("seal_batch");
+    hand.end(&hand.take_one("a").await, succeed()).await;
     assert_eq!(tally(&ends(&storage, outer).await), [1, 0, 1, 0, 0]);
 }
 
