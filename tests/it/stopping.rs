@@ -5,7 +5,7 @@ use std::time::Duration;
 use jobs::State;
 
 use crate::kinds::{heeds, hold, ignores};
-use crate::setup::{Orders, PATIENCE, Place, on_all};
+use crate::setup::{Orders, PATIENCE, Place, on_all, until};
 
 on_all!(running_jobs_may_end_and_others_go_back_at_once: sqlite, postgres);
 
@@ -89,4 +89,27 @@ async fn jobs_that_do_not_end_are_told_and_then_released(place: &Place) {
         assert_eq!(place.record(id).await.lost, 0);
     }
     drop(next);
+}
+
+on_all!(a_second_signal_cuts_the_grace_short: sqlite, postgres);
+
+/// As who presses Ctrl-C again means it. Twice at once is once: a terminal and a program in it may both tell.
+async fn a_second_signal_cuts_the_grace_short(place: &Place) {
+    let worker = place
+        .process(|orders| (orders.grace, orders.stop_grace) = (PATIENCE * 10, PATIENCE))
+        .await;
+    let job = heeds.enqueue().on(&place.client).await.unwrap();
+    place.started(1).await;
+    worker.signal_times("INT", 3);
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert_eq!(place.effects.of("cancelled").len(), 0);
+    let again = async || {
+        worker.signal("INT");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        place.effects.of("cancelled").len()
+    };
+    until("it is cancelled", PATIENCE, again, |told| *told == 1).await;
+    assert!(worker.ended(PATIENCE).await.success());
+    let record = place.record(job.id()).await;
+    assert_eq!((record.state, record.lost), (State::Enqueued, 0));
 }

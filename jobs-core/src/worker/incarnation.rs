@@ -50,7 +50,8 @@ impl Worker {
     }
 
     /// Runs until the process is told to stop (Ctrl-C, SIGTERM), then stops cleanly: jobs not started
-    /// go back at once; running ones get their grace, then are cancelled, then go back too.
+    /// go back at once; running ones get their grace, then are cancelled, then go back too. Told again, a second later or
+    /// more, it cancels them at once.
     ///
     /// # Errors
     ///
@@ -68,7 +69,17 @@ impl Worker {
             warn!(%error, "signals cannot be received: this worker runs until its process is killed");
             std::future::pending::<()>().await;
         }
-        running.stop().await;
+        let hurry = running.hurry();
+        let stop = running.stop();
+        tokio::pin!(stop);
+        tokio::select! {
+            () = &mut stop => return Ok(()),
+            () = told_again() => {
+                info!("told to stop again: what still runs is cancelled now");
+                hurry.cancel();
+            }
+        }
+        stop.await;
         Ok(())
     }
 
@@ -97,22 +108,31 @@ impl Worker {
             declare(&setup.client, &setup.registry).await?;
         }
         let incarnation = Incarnation::start(&setup).await?;
-        let stop = CancellationToken::new();
+        let stop = Stop::default();
         let serving = Arc::clone(&setup.serving);
         let task = tokio::spawn(live(setup, incarnation, stop.clone()));
         Ok(RunningWorker::new(serving, stop, task))
     }
 }
 
+/// How a worker is told to stop.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Stop {
+    /// Now.
+    pub(super) now: CancellationToken,
+    /// And without grace.
+    pub(super) hurry: CancellationToken,
+}
+
 /// Lives one incarnation after the other until told to stop.
-async fn live(setup: Setup, first: Incarnation, stop: CancellationToken) {
+async fn live(setup: Setup, first: Incarnation, stop: Stop) {
     let mut incarnation = first;
     loop {
-        match incarnation.live(&stop).await {
-            Pulse::Stopped => return incarnation.stop().await,
+        match incarnation.live(&stop.now).await {
+            Pulse::Stopped => return incarnation.stop(stop.hurry).await,
             // What still runs there is told to stop, and its outcomes will be refused: nobody waits.
             Pulse::Dead => {
-                tokio::spawn(incarnation.stop());
+                tokio::spawn(incarnation.stop(stop.hurry.clone()));
             }
         }
         incarnation = loop {
@@ -121,7 +141,7 @@ async fn live(setup: Setup, first: Incarnation, stop: CancellationToken) {
                 Err(error) => warn!(%error, "a new start failed; trying again"),
             }
             tokio::select! {
-                () = stop.cancelled() => return,
+                () = stop.now.cancelled() => return,
                 () = tokio::time::sleep(Duration::from_secs(1)) => {}
             }
         };
@@ -218,8 +238,9 @@ impl Incarnation {
     }
 
     /// Ends this incarnation: stop claiming, give back what has not started, wait for what runs, cancel
-    /// it, wait again, drop and give back the rest, write everything down, say goodbye.
-    async fn stop(self) {
+    /// it, wait again, drop and give back the rest, write everything down, say goodbye. In a hurry nothing is waited for before it is
+    /// cancelled.
+    async fn stop(self, hurry: CancellationToken) {
         let Self {
             crew,
             halt,
@@ -236,7 +257,11 @@ impl Incarnation {
             crew.settle_unstarted(&taken, released("its worker was shut down"));
         }
         let (grace, stop_grace) = (crew.config.grace, crew.config.stop_grace);
-        if !wait_for_runners(&crew, grace).await {
+        let in_time = tokio::select! {
+            in_time = wait_for_runners(&crew, grace) => in_time,
+            () = hurry.cancelled() => false,
+        };
+        if !in_time {
             info!(worker = %crew.id, "cancelling what still runs");
             crew.running.cancel_all(Cancelled::Shutdown);
             if !wait_for_runners(&crew, stop_grace).await {
@@ -265,6 +290,19 @@ impl Incarnation {
             Ok(Err(error)) => warn!(worker = %crew.id, %error, "worker stopped without a goodbye"),
             Err(_) => warn!(worker = %crew.id, "worker stopped without a goodbye"),
         }
+    }
+}
+
+/// Waits for the process to be told to stop once more. Not within a second: what starts processes may tell them twice, a
+/// terminal its whole group and the program that was started in it its children.
+async fn told_again() {
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let told = match StopSignal::listen() {
+        Ok(signal) => signal.received().await,
+        Err(error) => Err(error),
+    };
+    if told.is_err() {
+        std::future::pending::<()>().await;
     }
 }
 

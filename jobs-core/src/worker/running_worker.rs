@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use super::incarnation::Stop;
 use super::serving::Serving;
 use crate::error::Result;
 use crate::job::QueueOrder;
@@ -13,22 +14,23 @@ use crate::job::QueueOrder;
 #[derive(Debug)]
 pub struct RunningWorker {
     serving: Arc<Serving>,
-    stop: CancellationToken,
+    stop: Stop,
     task: Option<JoinHandle<()>>,
 }
 
 impl RunningWorker {
-    pub(super) fn new(
-        serving: Arc<Serving>,
-        stop: CancellationToken,
-        task: JoinHandle<()>,
-    ) -> Self {
+    pub(super) fn new(serving: Arc<Serving>, stop: Stop, task: JoinHandle<()>) -> Self {
         let task = Some(task);
         Self {
             serving,
             stop,
             task,
         }
+    }
+
+    /// Cuts the grace short, once it stops.
+    pub(super) fn hurry(&self) -> CancellationToken {
+        self.stop.hurry.clone()
     }
 
     /// Serves these queues from now on, in this order or these shares. What runs of others goes on; what
@@ -65,7 +67,7 @@ impl RunningWorker {
 
     /// Stops cleanly, and returns when nothing runs any more.
     pub async fn stop(mut self) {
-        self.stop.cancel();
+        self.stop.now.cancel();
         if let Some(task) = self.task.take()
             && let Err(error) = task.await
         {

@@ -149,7 +149,12 @@ impl WorkerProcess {
 
     /// Sends a signal: `KILL`, `STOP`, `CONT`, `TERM`.
     pub(crate) fn signal(&self, signal: &str) {
-        let kill = format!("kill -{signal} {}", self.pid());
+        self.signal_times(signal, 1);
+    }
+
+    /// The same several times, without a pause.
+    pub(crate) fn signal_times(&self, signal: &str, times: usize) {
+        let kill = vec![format!("kill -{signal} {}", self.pid()); times].join("; ");
         let sent = Command::new("sh").args(["-c", &kill]).status().unwrap();
         assert!(sent.success(), "{kill}: {sent}");
     }
