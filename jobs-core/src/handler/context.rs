@@ -325,7 +325,7 @@ mod tests {
 
     use super::*;
     use crate::handler::{JobEntry, expansion, perform};
-    use crate::job::{JobDefaults, NewJob};
+    use crate::job::NewJob;
     use crate::lifecycle::Outcome;
     use crate::storage::{Inserted, MemoryStorage, NewBatch};
 
@@ -400,23 +400,13 @@ mod tests {
     #[tokio::test]
     async fn success_after_a_completion_is_a_failure_if_it_counts() {
         static ENTRY: JobEntry = JobEntry {
-            kind: "test",
-            aliases: &[],
-            file: file!(),
-            line: line!(),
-            module: module_path!(),
-            defaults: JobDefaults::NONE,
-            blocking: false,
-            arguments: &[],
-            requires: Vec::new,
-            retry_if: None,
-            recurring: &[],
             perform: |ctx| {
                 perform(&ENTRY, ctx, |_: serde::de::IgnoredAny, ctx| async move {
                     ctx.complete_within(&mut Noting::default()).await?;
                     expansion::success(())
                 })
             },
+            ..JobEntry::TEST
         };
         let outcome = (ENTRY.perform)(JobContext::for_test().build()).await;
         let Outcome::Failed(failure) = outcome else {

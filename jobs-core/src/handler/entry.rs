@@ -84,6 +84,25 @@ pub struct EntryRef(pub &'static JobEntry);
 
 inventory::collect!(EntryRef);
 
+#[cfg(test)]
+impl JobEntry {
+    /// A job that says nothing of itself and succeeds, for tests to say what matters to them.
+    pub(crate) const TEST: Self = Self {
+        kind: "test",
+        aliases: &[],
+        file: file!(),
+        line: line!(),
+        module: module_path!(),
+        defaults: JobDefaults::NONE,
+        blocking: false,
+        arguments: &[],
+        requires: Vec::new,
+        retry_if: None,
+        recurring: &[],
+        perform: |_| Box::pin(async { Outcome::Succeeded(Default::default()) }),
+    };
+}
+
 /// A list of jobs, for a worker that shall run these and no others. (A worker that is given none runs
 /// every job that is linked into the program.)
 #[macro_export]

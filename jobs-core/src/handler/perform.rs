@@ -77,7 +77,7 @@ mod tests {
     use super::*;
     use crate::handler::expansion::{injected, success};
     use crate::handler::{Data, JobOutput};
-    use crate::job::{ARGS_LIMIT, JobDefaults};
+    use crate::job::ARGS_LIMIT;
 
     #[derive(Deserialize)]
     struct Args {
@@ -85,17 +85,6 @@ mod tests {
     }
 
     static ENTRY: JobEntry = JobEntry {
-        kind: "test",
-        aliases: &[],
-        file: file!(),
-        line: line!(),
-        module: module_path!(),
-        defaults: JobDefaults::NONE,
-        blocking: false,
-        arguments: &[],
-        requires: Vec::new,
-        retry_if: None,
-        recurring: &[],
         perform: |ctx| {
             perform(
                 &ENTRY,
@@ -103,6 +92,7 @@ mod tests {
                 |args: Args, _| async move { success(args.number) },
             )
         },
+        ..JobEntry::TEST
     };
 
     async fn outcome(args: &str) -> Outcome {

@@ -181,17 +181,10 @@ mod tests {
     const fn entry(kind: &'static str, line: u32) -> JobEntry {
         JobEntry {
             kind,
-            aliases: &[],
             file: "src/mail.rs",
             line,
             module: "app::mail",
-            defaults: JobDefaults::NONE,
-            blocking: false,
-            arguments: &[],
-            requires: Vec::new,
-            retry_if: None,
-            recurring: &[],
-            perform: |_| Box::pin(std::future::pending()),
+            ..JobEntry::TEST
         }
     }
 

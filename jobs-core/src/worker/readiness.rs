@@ -190,7 +190,7 @@ mod tests {
     use super::*;
     use crate::client::Client;
     use crate::handler::JobEntry;
-    use crate::job::{JobDefaults, LimitRule, NewJob};
+    use crate::job::{LimitRule, NewJob};
     use crate::storage::MemoryStorage;
     use crate::testing::{Fault, FaultyStorage, Method};
     use crate::worker::Worker;
@@ -250,17 +250,7 @@ mod tests {
 
     static ENTRY: JobEntry = JobEntry {
         kind: "ready",
-        aliases: &[],
-        file: file!(),
-        line: line!(),
-        module: module_path!(),
-        defaults: JobDefaults::NONE,
-        blocking: false,
-        arguments: &[],
-        requires: Vec::new,
-        retry_if: None,
-        recurring: &[],
-        perform: |_| Box::pin(async { Outcome::Succeeded(Default::default()) }),
+        ..JobEntry::TEST
     };
 
     async fn run_limited(faulty: &FaultyStorage) -> JobRecord {

@@ -1,25 +1,14 @@
 use std::time::Duration;
 
-use super::*;
 use crate::handler::JobEntry;
-use crate::job::{Due, JobDefaults, JobId, NewJob, State};
+use crate::job::{Due, JobId, NewJob, State};
 use crate::storage::probe::Probe;
 use crate::storage::{Inspect, Storage, StorageHandle};
 use crate::worker::Worker;
 
 static ENTRY: JobEntry = JobEntry {
     kind: "dispatched",
-    aliases: &[],
-    file: file!(),
-    line: line!(),
-    module: module_path!(),
-    defaults: JobDefaults::NONE,
-    blocking: false,
-    arguments: &[],
-    requires: Vec::new,
-    retry_if: None,
-    recurring: &[],
-    perform: |_| Box::pin(async { Outcome::Succeeded(Default::default()) }),
+    ..JobEntry::TEST
 };
 
 /// Stores a job as another process does, past whatever would tell a worker of it, and waits until it has run.
