@@ -1,16 +1,13 @@
 -- Storing jobs that have rules, and others beside them.
 
--- How a job says that its unique key is held: as `unique_key.until` has it; and for what time at the longest (what is longer
--- than three centuries is as good as that).
+-- How a job says that its unique key is held: as `unique_key.until` has it; and for what time at the longest, if for one.
 create or replace function jobs.key_until(p_until json) returns smallint language sql immutable as $fn$
     select case when p_until #>> '{}' = 'started' or p_until -> 'started_within' is not null then 1
                 when p_until -> 'period' is not null then 2
                 else 0 end::smallint
 $fn$;
 create or replace function jobs.key_time(p_until json) returns interval language sql immutable as $fn$
-    select make_interval(secs => least(
-        (coalesce(p_until -> 'period', p_until -> 'started_within', p_until -> 'done_within') ->> 'secs')::float8
-      + (coalesce(p_until -> 'period', p_until -> 'started_within', p_until -> 'done_within') ->> 'nanos')::float8 / 1e9, 1e10))
+    select make_interval(secs => jobs.seconds(coalesce(p_until -> 'period', p_until -> 'started_within', p_until -> 'done_within')))
 $fn$;
 
 -- What the rules of a job say once it waits for the holders in the place of these parents, and takes its input from them. Where one
