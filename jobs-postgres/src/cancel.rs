@@ -30,11 +30,11 @@ const REST: Duration = Duration::from_secs(5);
 /// How often what somebody has locked is tried again without waiting for him, with pauses that double.
 const TRIES: u32 = 5;
 
-/// After the last member of any batch.
-const END: (Uuid, Uuid) = (Uuid::max(), Uuid::max());
-
 /// The first of these pauses: about as long as it takes to settle some jobs.
 const FIRST_PAUSE: Duration = Duration::from_millis(5);
+
+/// After the last member of any batch.
+const END: (Uuid, Uuid) = (Uuid::max(), Uuid::max());
 
 /// From the mark on nothing is added, and whoever is alive goes on with the members, should this process die.
 pub(crate) async fn cancel(

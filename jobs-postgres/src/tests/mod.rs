@@ -82,10 +82,14 @@ impl Home {
     }
 }
 
+/// Whether the long runs were asked for (`./test --long`).
+pub(crate) fn long() -> bool {
+    std::env::var("JOBS_TEST_LONG").is_ok_and(|value| value == "1")
+}
+
 /// A test that waits for what never comes must say so, instead of holding up all others for ever.
 fn longest() -> Duration {
-    let long = std::env::var_os("JOBS_TEST_LONG").is_some_and(|value| value == "1");
-    Duration::from_secs(if long { 3_600 } else { 600 })
+    Duration::from_secs(if long() { 3_600 } else { 600 })
 }
 
 /// How long to wait for what must come at once on a machine that has nothing else to do.

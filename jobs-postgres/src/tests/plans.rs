@@ -2,7 +2,7 @@
 
 use sqlx::{Executor, PgConnection, Row};
 
-use super::{Home, claim, flush, new_job, test, worker};
+use super::{Home, claim, flush, long, new_job, test, worker};
 use crate::PgStorage;
 use jobs_core::job::BatchId;
 use jobs_core::storage::{Inspect, JobFilter, NewBatch, Storage};
@@ -164,10 +164,6 @@ fn plain_jobs_pay_nothing_for_rules() {
             assert!(rows <= 1, "{rows} rows were read beside {others} others");
         }
     });
-}
-
-fn long() -> bool {
-    std::env::var("JOBS_TEST_LONG").is_ok_and(|value| value == "1")
 }
 
 /// How much there is of what a statement must not read.

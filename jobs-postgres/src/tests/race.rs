@@ -19,12 +19,8 @@ use sqlx::Row;
 use tokio::time::{Instant, sleep};
 
 use super::invariants::{When, hold, watch, wrong};
-use super::{Home, PATIENCE, guards, request, settlement, success, test};
+use super::{Home, PATIENCE, guards, long, request, settlement, success, test};
 use scene::{Luck, Scene, patiently};
-
-fn long() -> bool {
-    std::env::var("JOBS_TEST_LONG").is_ok_and(|value| value == "1")
-}
 
 /// The seed that was asked for, or a new one.
 fn seed() -> u64 {
